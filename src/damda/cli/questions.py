@@ -1,0 +1,239 @@
+"""`damda ask`, `damda chat`, `damda search`."""
+
+import json as jsonlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from damda.cli.app import (
+    ConfigFlag,
+    GeneratorFlag,
+    GlobFlag,
+    HomeFlag,
+    JsonFlag,
+    MetaFlag,
+    ModeFlag,
+    QuietFlag,
+    Root,
+    SetFlag,
+    SourceFlag,
+    VerboseFlag,
+    app,
+    flags,
+    pairs,
+)
+from damda.cli.documents import opened, refreshed
+
+if TYPE_CHECKING:
+    from damda.knowledge import KnowledgeBase
+    from damda.types import Answer, Hit, Message, Where
+
+
+@app.command(
+    epilog="Examples: damda ask ./documents '재택근무는 일주일에 며칠까지 할 수 있나요?'  |  "
+    "damda ask ./documents 'How many days of leave?' --glob 'en/**' --json"
+)
+def ask(
+    path: Root,
+    question: Annotated[str, typer.Argument(help="A question, in the documents' language.", show_default=False)],
+    generator: GeneratorFlag = None,
+    mode: ModeFlag = None,
+    source: SourceFlag = None,
+    glob: GlobFlag = None,
+    meta: MetaFlag = None,
+    home: HomeFlag = None,
+    config: ConfigFlag = None,
+    set_: SetFlag = None,
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+) -> None:
+    """Answer a question with numbered, verbatim, located quotes. Indexes what changed first."""
+    from damda.cli import show
+
+    settings = flags(set_, home=home, answer__generator=generator, search__mode=mode)
+    kb = opened(path, config, settings, silent=quiet or json)
+    refreshed(kb, silent=quiet or json, verbose=verbose)
+    where = _where(source, glob, meta)
+    if json:
+        answer = kb.ask(question, where=where)
+        show.as_json(answer)
+    else:
+        answer = _streamed(kb, question, (), where, verbose=verbose)
+    if not answer.found:
+        raise typer.Exit(3)
+
+
+@app.command(epilog="Example: damda chat ./documents --generator llama")
+def chat(
+    path: Root,
+    generator: GeneratorFlag = None,
+    mode: ModeFlag = None,
+    source: SourceFlag = None,
+    glob: GlobFlag = None,
+    meta: MetaFlag = None,
+    home: HomeFlag = None,
+    config: ConfigFlag = None,
+    set_: SetFlag = None,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+) -> None:
+    """Ask one question after another; an empty line or Ctrl-D ends it. Questions may also come from a pipe, one a line.
+
+    Language models see the conversation so far; the search sees each question alone.
+    """
+    from damda.types import Message
+
+    settings = flags(set_, home=home, answer__generator=generator, search__mode=mode)
+    kb = opened(path, config, settings, silent=quiet)
+    refreshed(kb, silent=quiet, verbose=verbose)
+    where, history = _where(source, glob, meta), list[Message]()
+    for question in _questions():
+        answer = _streamed(kb, question, history, where, verbose=verbose)
+        history += [Message("user", question), Message("assistant", answer.text)]
+        del history[:-_HISTORY]
+
+
+@app.command(
+    epilog="Examples: damda search ./documents '연차 휴가' -k 5  |  "
+    "damda search corpus.jsonl --queries queries.jsonl --run bm25.run --mode bm25"
+)
+def search(
+    path: Root,
+    query: Annotated[str | None, typer.Argument(help="What to look for.", show_default=False)] = None,
+    queries: Annotated[
+        Path | None, typer.Option("--queries", help="JSON lines of {id, text}: search for all of them.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Write a TREC run file of documents (with --queries).")] = None,
+    tag: Annotated[str | None, typer.Option("--tag", help="Name of the run in its last column. Default: the mode.")] = None,
+    k: Annotated[int | None, typer.Option("-k", help="Hits a query. Default: 10; 100 for a run.", min=1, max=1000)] = None,
+    mode: ModeFlag = None,
+    source: SourceFlag = None,
+    glob: GlobFlag = None,
+    meta: MetaFlag = None,
+    home: HomeFlag = None,
+    config: ConfigFlag = None,
+    set_: SetFlag = None,
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    verbose: VerboseFlag = False,
+) -> None:
+    """Find passages; no answer is made of them."""
+    from damda.cli import show
+
+    if (query is None) == (queries is None) or (run is None) != (queries is None):
+        raise typer.BadParameter("give either a QUERY, or --queries FILE together with --run FILE")
+    asked = _read_queries(queries) if queries else []
+    kb = opened(path, config, flags(set_, home=home, search__mode=mode), silent=quiet or json)
+    refreshed(kb, silent=quiet or json, verbose=verbose)
+    where = _where(source, glob, meta)
+    if run is not None:
+        _write_run(kb, asked, run, k or 100, where, tag, silent=quiet or json)
+        return
+    found = kb.search(query or "", k or 10, where=where)
+    if json:
+        show.as_json(found)
+    else:
+        show.hits(found, kb.root, verbose=verbose)
+
+
+# Turns of a conversation that a language model is shown.
+_HISTORY = 8
+
+
+def _where(source: str | None, glob: str | None, meta: list[str] | None) -> "Where | None":
+    from damda.types import Where
+
+    where = Where(source or "", glob or "", pairs(meta, "--meta"))
+    return None if where == Where() else where
+
+
+def _streamed(
+    kb: "KnowledgeBase", question: str, history: "Sequence[Message]", where: "Where | None", *, verbose: bool
+) -> "Answer":
+    """Print an answer as it is made, then its quotes."""
+    from damda.cli import show
+    from damda.types import Answer
+
+    said = False
+    for item in kb.stream(question, history=history, where=where):
+        if isinstance(item, Answer):
+            if said:
+                sys.stdout.write("\n")
+            show.answer(item, kb.root, verbose=verbose, text=not said or not item.found)
+            return item
+        sys.stdout.write(item.text)
+        sys.stdout.flush()
+        said = True
+    raise AssertionError("a stream ends with its Answer")
+
+
+def _questions() -> Iterator[str]:
+    if not sys.stdin.isatty():
+        yield from filter(None, map(str.strip, sys.stdin))
+        return
+    try:
+        import readline  # noqa: F401  gives input() history and editing
+    except ImportError:  # Windows has no readline; input() works without it
+        pass
+    while True:
+        try:
+            question = input("\n? ").strip()
+        except EOFError:
+            return
+        if not question:
+            return
+        yield question
+
+
+def _read_queries(path: Path) -> list[tuple[str, str]]:
+    from damda.errors import ReadError
+
+    queries = []
+    try:
+        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+            if line.strip():
+                row = jsonlib.loads(line)
+                queries.append((str(row.get("id", row.get("_id"))), str(row["text"])))
+    except OSError as error:
+        raise ReadError(f"{path}: {error.strerror}") from error
+    except (ValueError, KeyError, AttributeError) as error:
+        raise ReadError(f"{path}, line {number}: not a JSON object with id and text ({error})") from error
+    return queries
+
+
+def _write_run(
+    kb: "KnowledgeBase",
+    queries: list[tuple[str, str]],
+    path: Path,
+    k: int,
+    where: "Where | None",
+    tag: str | None,
+    *,
+    silent: bool,
+) -> None:
+    from damda.cli import show
+
+    # A document's passages share a rank: more passages than documents have to be found.
+    wanted = min(3 * k, 1000)
+    draft = path.with_name(path.name + ".part")
+    with draft.open("w", encoding="utf-8") as file, show.progress(silent) as tell:
+        for at in range(0, len(queries), 32):
+            tell("searching", at, len(queries))
+            batch = queries[at : at + 32]
+            for (query_id, _), hits in zip(batch, kb.search_batch([t for _, t in batch], wanted, where=where), strict=True):
+                for rank, (doc_id, hit) in enumerate(_documents(hits)[:k], 1):
+                    file.write(f"{query_id} Q0 {doc_id} {rank} {hit.score:.6f} {tag or hit.by}\n")
+    draft.replace(path)
+    show.note(f"{len(queries)} queries written to {path}", silent=silent)
+
+
+def _documents(hits: "list[Hit]") -> "list[tuple[str, Hit]]":
+    """Each document with its best passage, in order. White space in an id would break the run's columns."""
+    best: dict[str, Hit] = {}
+    for hit in hits:
+        best.setdefault("%20".join(hit.chunk.doc_id.split()), hit)
+    return list(best.items())

@@ -1,0 +1,187 @@
+"""Settings: ``damda.toml``, then the environment, then flags; the later wins. Unknown keys are errors.
+
+Knows: names, types, defaults and where a value came from. Does not know: whether a model or a folder exists; building
+settings reads at most one TOML file and the environment.
+
+Environment: ``DAMDA_`` + section + ``__`` + key, e.g. ``DAMDA_ANSWER__QUOTES=2``; lists are separated by commas.
+Environment variables are for secrets too: ``DAMDA_REMOTE__API_KEY``.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from damda.errors import ConfigError
+from damda.types import NO_META, Mode
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ReadSettings(Section):
+    """Which files are read, and when a file is too much."""
+
+    ignore: tuple[str, ...] = Field(default=(), description="gitignore-style patterns of files to leave out")
+    max_bytes: int = Field(default=200_000_000, gt=0, description="larger files are reported, not read")
+    max_chars: int = Field(default=20_000_000, gt=0, description="longer texts are reported, not stored")
+    timeout: float = Field(default=120, gt=0, description="seconds that one file may take to read")
+
+
+class ChunkSettings(Section):
+    """How documents are cut into passages."""
+
+    tokens: int = Field(default=256, ge=16, le=8192, description="most tokens of a passage, by the encoder's tokenizer")
+
+
+class EncoderSettings(Section):
+    """What turns text into vectors."""
+
+    name: str = Field(
+        default="e5-small-koen",
+        description="e5-small-koen (Korean and English), e5-small (any language), a folder with an ONNX encoder, "
+        "hub:OWNER/NAME, or a URL ending in /v1",
+    )
+    model: str = Field(default="", description="for a URL: the model's name there")
+    api_key: str = Field(default="", repr=False, description="for a URL: the key, if it wants one")
+    query_prefix: str | None = Field(default=None, description="put before questions; None: what the model declares")
+    passage_prefix: str | None = Field(default=None, description="put before passages; None: what the model declares")
+    threads: int = Field(default=0, ge=0, description="0: as many as there are cores")
+
+
+class SearchSettings(Section):
+    """How passages are found."""
+
+    mode: Mode = "hybrid"
+    candidates: int = Field(default=100, ge=1, le=1000, description="hits of each search that are fused")
+    rrf_k: int = Field(default=60, ge=1, description="the constant of reciprocal rank fusion")
+    weight: float = Field(default=0.5, ge=0, le=1, description="weight of BM25 in mode convex; dense has the rest")
+    user_dictionary: str = Field(default="", description="a Kiwi user dictionary: word TAB tag TAB score")
+
+
+class AnswerSettings(Section):
+    """How an answer is made."""
+
+    generator: Literal["extract", "llama", "remote"] = "extract"
+    passages: int = Field(default=5, ge=1, le=50, description="passages that the generator sees")
+    quotes: int = Field(default=3, ge=1, le=20, description="most quotes of an extractive answer")
+    threshold: float | None = Field(default=None, ge=0, le=1, description="extract: below it, 'not found'")
+    max_tokens: int = Field(default=512, ge=1)
+    temperature: float = Field(default=0.0, ge=0, le=2)
+
+
+class LlamaSettings(Section):
+    """A GGUF model in this process."""
+
+    model: str = Field(default="", description="a GGUF file, or a name that `damda models` lists")
+    mode: Literal["quote", "write"] = Field(
+        default="write", description="quote: only spans of the passages; write: free text, checked after"
+    )
+    context: int = Field(default=4096, ge=256)
+    threads: int = Field(default=0, ge=0, description="0: as many as there are cores")
+
+
+class RemoteSettings(Section):
+    """Any OpenAI-compatible chat endpoint."""
+
+    url: str = Field(default="", description="base URL, e.g. http://127.0.0.1:8000/v1")
+    model: str = ""
+    api_key: str = Field(default="", repr=False)
+    timeout: float = Field(default=60, gt=0, description="seconds without a byte before giving up")
+    retries: int = Field(default=2, ge=0, description="tries again after 429, 5xx or no connection")
+
+
+class Settings(Section):
+    """All settings, frozen."""
+
+    home: str = Field(default="", description="where the index lives; empty: .damda in the documents' folder")
+    offline: bool = Field(default=False, description="never ask a model hub, even for a model that is named hub:...")
+    read: ReadSettings = ReadSettings()
+    chunk: ChunkSettings = ChunkSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    search: SearchSettings = SearchSettings()
+    answer: AnswerSettings = AnswerSettings()
+    llama: LlamaSettings = LlamaSettings()
+    remote: RemoteSettings = RemoteSettings()
+
+
+def load(file: Path | None = None, flags: Mapping[str, Any] = NO_META, env: Mapping[str, str] | None = None) -> Settings:
+    """Settings from a TOML file, the environment and flags, in that order of increasing precedence.
+
+    Args:
+        file: a damda.toml; None for none.
+        flags: dotted keys, e.g. ``{"search.mode": "bm25"}``; values that are None were not given.
+        env: the environment; None: this process's.
+
+    Raises:
+        ConfigError: a key is unknown or a value impossible. Names the key, where it was set, and what is wrong.
+    """
+    sources = [
+        (str(file), _from_file(file) if file else {}),
+        ("the environment", _from_environment(os.environ if env is None else env)),
+        ("the command line", {key: value for key, value in flags.items() if value is not None}),
+    ]
+    merged: dict[str, Any] = {}
+    for _, values in sources:
+        for key, value in values.items():
+            section, _, name = key.rpartition(".")
+            (merged.setdefault(section, {}) if section else merged)[name] = value
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"][:2])
+        origin = next((name for name, values in reversed(sources) if any(k.startswith(key) for k in values)), "settings")
+        unknown = first["type"] == "extra_forbidden"
+        what = f"unknown setting{_similar(key)}" if unknown else f"{first['msg']}, not {first['input']!r}"
+        raise ConfigError(f"{key} in {origin}: {what}") from error
+
+
+def describe() -> dict[str, str]:
+    """All settings as dotted keys, each with what it is for."""
+    found: dict[str, str] = {}
+    for name, info in Settings.model_fields.items():
+        section = info.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            found |= {f"{name}.{key}": inner.description or "" for key, inner in section.model_fields.items()}
+        else:
+            found[name] = info.description or ""
+    return found
+
+
+def _similar(key: str) -> str:
+    close = get_close_matches(key, describe(), n=1)
+    return f"; did you mean {close[0]}?" if close else "; `damda doctor --settings` lists all"
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not TOML: {error}") from error
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in env.items():
+        if not name.startswith(_PREFIX) or name in _NOT_SETTINGS:
+            continue
+        key = name.removeprefix(_PREFIX).lower().replace("__", ".")
+        found[key] = [part.strip() for part in value.split(",")] if key in _LISTS else value
+    return found
+
+
+_PREFIX = "DAMDA_"
+_NOT_SETTINGS = frozenset(("DAMDA_CACHE",))
+_LISTS = frozenset(("read.ignore",))

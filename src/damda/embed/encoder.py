@@ -1,0 +1,228 @@
+"""A sentence encoder in ONNX: text to unit vectors on a CPU, without torch.
+
+Knows: tokenizer files, pooling, prefixes, batching by length, threads. Does not know: which model it runs, where its
+folder came from, or what the vectors are for.
+"""
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from damda.errors import EncoderError
+from damda.korean import nfc
+from damda.types import Kind
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Pooling = Literal["mean", "cls", "max"]
+
+# A batch holds texts of about one length; past this many tokens the activations fall out of the cache and every
+# further text makes the batch slower than two small ones.
+_BATCH_TOKENS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a model folder says of its use."""
+
+    query_prefix: str = ""
+    passage_prefix: str = ""
+    max_tokens: int = 512
+    pooling: Pooling = "mean"
+    id: str = ""
+    dim: int = 0
+
+
+class _Loaded:
+    """What takes time and memory: tokenizer and session, and what the session says of itself."""
+
+    def __init__(self, tokenizer: "Tokenizer", session: Any) -> None:  # noqa: ANN401  onnxruntime has no type for sessions
+        self.tokenizer, self.session = tokenizer, session
+        self.inputs = {i.name for i in session.get_inputs()}
+        output = session.get_outputs()[0]
+        self.output, self.pooled, self.dim = output.name, len(output.shape) == 2, int(output.shape[-1])
+
+
+def read_card(folder: Path) -> Card:
+    """Read damda's own ``damda.json``, or the files that sentence-transformers writes beside a model.
+
+    Raises:
+        EncoderError: a file is there but is not the JSON that it should be, or asks for a pooling unknown here.
+    """
+    try:
+        if (folder / "damda.json").is_file():
+            return Card(**_json(folder / "damda.json"))
+        prompts = _json(folder / "config_sentence_transformers.json").get("prompts") or {}
+        length = _json(folder / "sentence_bert_config.json").get("max_seq_length")
+        length = length or _json(folder / "config.json").get("max_position_embeddings") or 512
+        pooling = _json(folder / "1_Pooling" / "config.json")
+        query = prompts.get("query", "")
+        passage = prompts.get("passage") or prompts.get("document") or ""
+        return Card(query, passage, int(length), _pooling(pooling))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise EncoderError(f"{folder}: its description can't be read: {error}") from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def _pooling(config: dict[str, Any]) -> Pooling:
+    chosen = [key for key, on in config.items() if key.startswith("pooling_mode_") and on is True]
+    known: dict[str, Pooling] = {
+        "pooling_mode_mean_tokens": "mean",
+        "pooling_mode_cls_token": "cls",
+        "pooling_mode_max_tokens": "max",
+    }
+    if not chosen:
+        return "mean"
+    if len(chosen) > 1 or chosen[0] not in known:
+        raise ValueError(f"pooling {' + '.join(chosen)} is not supported (mean, cls and max are)")
+    return known[chosen[0]]
+
+
+class OnnxEncoder:
+    """Fits ``Encoder``. Opening is cheap; the model loads when it is first needed, or by ``load``.
+
+    Args:
+        folder: holds ``model.onnx`` or ``onnx/model.onnx``, and ``tokenizer.json``.
+        query_prefix, passage_prefix: instead of what the folder says; None keeps that.
+        threads: batches that run at the same time; 0: one a core.
+
+    Raises:
+        EncoderError: files are missing or are no such model.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        query_prefix: str | None = None,
+        passage_prefix: str | None = None,
+        threads: int = 0,
+    ) -> None:
+        model = next((p for p in (folder / "model.onnx", folder / "onnx" / "model.onnx") if p.is_file()), None)
+        if model is None or not (folder / "tokenizer.json").is_file():
+            raise EncoderError(f"{folder} has no model.onnx with tokenizer.json: export the encoder to ONNX first")
+        card = read_card(folder)
+        self.id = card.id or f"onnx:{_digest(model, folder / 'tokenizer.json')}"
+        given = {"query_prefix": query_prefix, "passage_prefix": passage_prefix}
+        changed = {name: prefix for name, prefix in given.items() if prefix is not None and prefix != getattr(card, name)}
+        if changed:
+            self.id += ":" + hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
+        self.card = replace(card, **changed)
+        self._model, self._folder = model, folder
+        self._threads = threads or os.cpu_count() or 1
+        self._lock = threading.Lock()
+        self._loaded: _Loaded | None = None
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        return self.card.dim or self.load().dim
+
+    def load(self) -> "_Loaded":
+        """Load the model now; later calls return at once."""
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = _Loaded(_load_tokenizer(self._folder / "tokenizer.json"), _load_session(self._model))
+            return self._loaded
+
+    def encode(self, texts: Sequence[str], *, kind: Kind) -> NDArray[np.float32]:
+        """Unit vectors, shape (len(texts), dim). Longer texts are cut at the model's window."""
+        prefix = self.card.query_prefix if kind == "query" else self.card.passage_prefix
+        tokens = [self._cut(e.ids) for e in self.load().tokenizer.encode_batch_fast([prefix + nfc(text) for text in texts])]
+        out = np.empty((len(texts), self.dim), np.float32)
+        batches = _batches(tokens)
+        if len(batches) == 1 or self._threads == 1:
+            for batch in batches:
+                out[batch] = self._run([tokens[i] for i in batch])
+            return out
+        with ThreadPoolExecutor(self._threads) as pool:
+            for batch, vectors in zip(batches, pool.map(lambda b: self._run([tokens[i] for i in b]), batches), strict=True):
+                out[batch] = vectors
+        return out
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, without prefix and special tokens."""
+        return [len(e.ids) for e in self.load().tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def _cut(self, ids: list[int]) -> list[int]:
+        # The tokenizer's own truncation would be a state shared with count_tokens; the closing special token is kept.
+        return ids if len(ids) <= self.card.max_tokens else ids[: self.card.max_tokens - 1] + ids[-1:]
+
+    def _run(self, tokens: list[list[int]]) -> NDArray[np.float32]:
+        width = max(map(len, tokens))
+        ids = np.zeros((len(tokens), width), np.int64)
+        mask = np.zeros((len(tokens), width), np.int64)
+        for row, sequence in enumerate(tokens):
+            ids[row, : len(sequence)] = sequence
+            mask[row, : len(sequence)] = 1
+        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        model = self.load()
+        states = model.session.run([model.output], {k: v for k, v in feed.items() if k in model.inputs})[0]
+        vectors = states if model.pooled else _pool(states, mask, self.card.pooling)
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def _pool(states: NDArray[np.float32], mask: NDArray[np.int64], how: Pooling) -> NDArray[np.float32]:
+    if how == "cls":
+        return states[:, 0]
+    real = mask[:, :, None].astype(np.float32)
+    if how == "max":
+        return np.where(real > 0, states, -np.inf).max(axis=1)
+    return (states * real).sum(axis=1) / np.maximum(real.sum(axis=1), 1)
+
+
+def _batches(tokens: list[list[int]]) -> list[list[int]]:
+    """Indices grouped by length, so that little is padded, each group at most ``_BATCH_TOKENS`` long."""
+    batches: list[list[int]] = []
+    for i in sorted(range(len(tokens)), key=lambda i: len(tokens[i])):
+        if not batches or (len(batches[-1]) + 1) * len(tokens[i]) > _BATCH_TOKENS:
+            batches.append([])
+        batches[-1].append(i)
+    return batches
+
+
+def _load_tokenizer(path: Path) -> "Tokenizer":
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the Rust side raises bare Exception
+        raise EncoderError(f"{path} is not a tokenizer: {error}") from error
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def _load_session(path: Path) -> Any:  # onnxruntime ships no type of its own for sessions  # noqa: ANN401
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    # Batches run side by side, one thread each: that scales with the cores, splitting one product over threads does not.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions have no common public class
+        raise EncoderError(f"{path} can't be loaded: {str(error).splitlines()[0]}") from error
+
+
+def _digest(*paths: Path) -> str:
+    whole = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            whole.update(hashlib.file_digest(file, "sha256").digest())
+    return whole.hexdigest()[:16]

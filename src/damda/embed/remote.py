@@ -1,0 +1,115 @@
+"""Vectors from any OpenAI-compatible ``/v1/embeddings``.
+
+Knows: the request's shape, batches, retries. Does not know: which model answers, so tokens are counted roughly.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from damda.errors import EncoderError
+from damda.korean import nfc
+from damda.types import Kind
+
+_BATCH = 64
+_RETRY = frozenset((408, 429, 500, 502, 503, 504))
+
+
+class RemoteEncoder:
+    """Fits ``Encoder``.
+
+    Args:
+        url: base URL that ends in ``/v1``.
+        model: its name there; empty: the first that the server lists.
+        api_key: sent as a bearer token when not empty.
+        query_prefix, passage_prefix: put before texts, for models that want them.
+        transport: for tests.
+        sleep: for tests.
+
+    Raises:
+        EncoderError: the server can't be reached, refuses, or answers something else than vectors.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str = "",
+        *,
+        api_key: str = "",
+        query_prefix: str = "",
+        passage_prefix: str = "",
+        timeout: float = 60,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._client = httpx.Client(
+            base_url=url.rstrip("/") + "/", headers=headers, timeout=httpx.Timeout(timeout, connect=10), transport=transport
+        )
+        self._url, self._sleep = url, sleep
+        self._prefix = {"query": query_prefix, "passage": passage_prefix}
+        self._model = model or self._first_model()
+        self._dim = 0
+        self.id = f"remote:{self._model}@{self._client.base_url.host}:{query_prefix}|{passage_prefix}"
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors; asks the server once."""
+        if not self._dim:
+            self._dim = len(self._embed(["dim"])[0])
+        return self._dim
+
+    def encode(self, texts: Sequence[str], *, kind: Kind) -> NDArray[np.float32]:
+        """Unit vectors, shape (len(texts), dim)."""
+        inputs = [self._prefix[kind] + nfc(text) for text in texts]
+        rows = [row for at in range(0, len(inputs), _BATCH) for row in self._embed(inputs[at : at + _BATCH])]
+        vectors = np.array(rows, np.float32).reshape(len(texts), -1 if rows else self.dim)
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """An upper guess, for the tokenizer is elsewhere: a token a Hangul or Han character, one in three of the rest."""
+        return [sum(3 if c > "ᄀ" else 1 for c in text) // 3 + 1 for text in texts]
+
+    def _embed(self, inputs: list[str]) -> list[list[float]]:
+        data = self._ask("POST", "embeddings", {"model": self._model, "input": inputs, "encoding_format": "float"})
+        try:
+            rows = sorted(data["data"], key=lambda row: row["index"])
+            vectors = [[float(x) for x in row["embedding"]] for row in rows]
+        except (KeyError, TypeError, ValueError) as error:
+            raise EncoderError(f"{self._url} did not answer with vectors; is it an OpenAI-compatible /v1?") from error
+        if len(vectors) != len(inputs) or len({len(v) for v in vectors}) != 1:
+            raise EncoderError(f"{self._url} answered {len(vectors)} vectors for {len(inputs)} texts")
+        return vectors
+
+    def _first_model(self) -> str:
+        try:
+            return str(self._ask("GET", "models", None)["data"][0]["id"])
+        except (KeyError, IndexError, TypeError) as error:
+            raise EncoderError(f"{self._url} lists no models; set encoder.model") from error
+
+    def _ask(self, method: str, path: str, body: dict[str, object] | None) -> Any:  # noqa: ANN401  JSON
+        last = ""
+        for attempt in range(4):
+            if attempt:
+                self._sleep(2.0 ** (attempt - 1))
+            try:
+                response = self._client.request(method, path, json=body)
+            except httpx.HTTPError as error:
+                last = f"can't be reached ({type(error).__name__}); is the server running?"
+                continue
+            if response.status_code in _RETRY:
+                last = f"answers {response.status_code}; try later"
+                continue
+            if response.status_code in (401, 403):
+                raise EncoderError(f"{self._url} wants a key: set DAMDA_ENCODER__API_KEY")
+            if response.is_error:
+                raise EncoderError(f"{self._url} answers {response.status_code}: {response.text[:200]}")
+            try:
+                return response.json()
+            except ValueError as error:
+                raise EncoderError(f"{self._url} answered no JSON; is it an OpenAI-compatible /v1?") from error
+        raise EncoderError(f"{self._url} {last}")

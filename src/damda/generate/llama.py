@@ -1,0 +1,214 @@
+"""Text from a GGUF model in this process.
+
+Knows: how a question becomes a request that fits the context, and how chunks become Deltas. Does not know: xllamacpp
+(``engine``), grammars (``quoting``), where model files come from.
+
+A model with a chat template gets the messages as they are; one without (a base model) gets worked examples
+(``fewshot``), and gives one line. Free text from a chat model streams token by token; a quote and a base model's line
+come whole, because only then is it known that they are verbatim, or that they mean "not found".
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import Literal
+
+from damda.config import LlamaSettings
+from damda.errors import ConfigError, GeneratorError
+from damda.generate import fewshot, gguf, quoting
+from damda.generate.engine import Engine, require
+from damda.generate.thinking import HideThinking
+from damda.generate.wire import Piece
+from damda.generate.worker import pieces
+from damda.types import NOT_FOUND, Delta, Hit, Message, Usage
+
+log = logging.getLogger(__name__)
+
+QUOTE_RULE = (
+    "Answer only with words copied exactly from one passage. If no passage answers the question, answer {absent}.\n"
+    "문서에 있는 말만 한 글자도 바꾸지 말고 옮겨서 답한다. 문서에 답이 없으면 {absent}라고만 답한다."
+)
+
+
+@dataclass
+class _End:
+    finish: Literal["stop", "length"] = "stop"
+    usage: Usage | None = None
+
+    def note(self, piece: Piece) -> None:
+        if piece.error:
+            raise GeneratorError(f"llama.cpp failed: {piece.error}")
+        self.finish = "length" if piece.finish == "length" else self.finish
+        self.usage = piece.usage or self.usage
+
+    def delta(self) -> Delta:
+        return Delta(finish=self.finish, usage=self.usage)
+
+
+class Llama:
+    """A Generator over a GGUF file. Cheap to make: the weights load at the first ``stream()``, once for all threads.
+
+    Args:
+        settings: ``mode`` "quote" lets the model only copy from ``passages`` (or say that nothing answers), "write"
+            lets it write.
+        path: where ``settings.model`` was found; None: ``settings.model`` is a path itself.
+
+    Raises:
+        MissingExtra: xllamacpp is not installed.
+        ConfigError: no model is set.
+        WeightsError: the file is missing or no GGUF.
+    """
+
+    def __init__(self, settings: LlamaSettings, *, path: Path | None = None) -> None:
+        require()
+        if path is None and not settings.model:
+            raise ConfigError("llama.model is not set: give a GGUF file, or a name that `damda models` lists")
+        self._path = path or Path(settings.model).expanduser()
+        self._settings = settings
+        self._id = f"llama:{self._path.name}:{gguf.fingerprint(self._path)}:{settings.mode}"
+        self._lock = Lock()
+        self._loaded: Engine | None = None
+        self._chats = False
+
+    def __repr__(self) -> str:
+        return f"Llama({str(self._path)!r}, mode={self._settings.mode!r})"
+
+    @property
+    def id(self) -> str:
+        """File name, a hash of the file's size and edges, and the mode."""
+        return self._id
+
+    def close(self) -> None:
+        """Gives the memory back; the next ``stream()`` loads again."""
+        with self._lock:
+            engine, self._loaded = self._loaded, None
+        if engine is not None:
+            engine.close()
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        *,
+        passages: Sequence[Hit] = (),
+        max_tokens: int = 512,
+        temperature: float = 0.0,
+        stop: Sequence[str] = (),
+    ) -> Iterator[Delta]:
+        """See ``Generator``. The same arguments give the same text, also above temperature 0: the seed is fixed.
+
+        Passages that the context has no room for are left out whole, the last ones first, with a log line. For that
+        the passages' texts must stand verbatim and in their order in one of the messages.
+
+        Raises:
+            GeneratorError: the model does not load, or the prompt does not fit even with one passage.
+        """
+        quote = self._settings.mode == "quote"
+        engine = self._engine()
+        request, kept = self._fit(engine, messages, passages, max_tokens)
+        request |= {"max_tokens": max_tokens, "temperature": temperature}
+        request["stop"] = [*stop] if self._chats else [*stop, fewshot.STOP]
+        absent = NOT_FOUND if self._chats else fewshot.ABSENT
+        choice = quoting.quotable([hit.chunk.text for hit in kept]) if quote else []
+        if quote and not choice:
+            yield from (Delta(NOT_FOUND), Delta(finish="stop"))  # there is nothing that could be quoted
+            return
+        if quote:
+            request["grammar"] = quoting.grammar(choice, absent, line=not self._chats)
+        end = _End()
+        if self._chats and not quote:
+            yield from _flow(pieces(engine, request), end)
+        else:
+            yield Delta(_meant(_drain(pieces(engine, request), end), absent, choice))
+        yield end.delta()
+
+    def _engine(self) -> Engine:
+        with self._lock:
+            if self._loaded is None:
+                facts = gguf.inspect(self._path)
+                context = min(self._settings.context, facts.context or self._settings.context)
+                self._loaded = Engine(self._path, context=context, threads=self._settings.threads)
+                self._chats = facts.chat_template
+            return self._loaded
+
+    def _fit(
+        self, engine: Engine, messages: Sequence[Message], passages: Sequence[Hit], max_tokens: int
+    ) -> tuple[dict[str, object], Sequence[Hit]]:
+        """The longest request that leaves room for the answer, and the passages that stand in it."""
+        room = engine.context - min(max_tokens, engine.context // 2)
+        taken = 0
+        for keep in range(len(passages), min(len(passages), 1) - 1, -1):
+            request = self._request(messages, passages, keep)
+            if request is None:
+                break
+            taken = engine.count(request)
+            if taken <= room:
+                if keep < len(passages):
+                    log.warning("%d of %d passages fit a context of %d tokens", keep, len(passages), engine.context)
+                return request, passages[:keep]
+        least = "even with one passage" if len(passages) > 1 else "as it is"
+        raise GeneratorError(
+            f"the prompt takes {taken} tokens {least}, and there is room for {room} (context {engine.context}, less "
+            f"{engine.context - room} for the answer): raise llama.context, or lower answer.max_tokens or chunk.tokens"
+        )
+
+    def _request(self, messages: Sequence[Message], passages: Sequence[Hit], keep: int) -> dict[str, object] | None:
+        """A request with the first ``keep`` passages; None where the others can't be found in the messages."""
+        if not self._chats:
+            return {"prompt": fewshot.prompt(messages[-1].content, [hit.chunk.text for hit in passages[:keep]])}
+        said = list(messages) if keep == len(passages) else _without(messages, passages, keep)
+        if said is None:
+            return None
+        if self._settings.mode == "quote":
+            said[-1] = replace(said[-1], content=f"{said[-1].content}\n\n{QUOTE_RULE.format(absent=NOT_FOUND)}")
+        return {
+            "messages": [{"role": message.role, "content": message.content} for message in said],
+            # Small models that think use up their tokens before they answer; templates without the switch ignore it.
+            "chat_template_kwargs": {"enable_thinking": False},
+        }
+
+
+def _without(messages: Sequence[Message], passages: Sequence[Hit], keep: int) -> list[Message] | None:
+    """The messages less the passages after the first ``keep``, with whatever stands between those (numbers, titles)."""
+    stays, goes = passages[keep - 1].chunk.text, passages[-1].chunk.text
+    for at, message in enumerate(messages):
+        after = message.content.find(stays) + len(stays)
+        last = message.content.find(goes, after)
+        if after >= len(stays) and last >= 0:
+            shorter = message.content[:after] + message.content[last + len(goes) :]
+            return [*messages[:at], replace(message, content=shorter), *messages[at + 1 :]]
+    return None
+
+
+def _flow(answer: Iterator[Piece], end: _End) -> Iterator[Delta]:
+    thinking = HideThinking()
+    for piece in answer:
+        end.note(piece)
+        if text := thinking.feed(piece.text):
+            yield Delta(text)
+    if text := thinking.rest():
+        yield Delta(text)
+
+
+def _drain(answer: Iterator[Piece], end: _End) -> str:
+    text = ""
+    for piece in answer:
+        end.note(piece)
+        text += piece.text
+    return text.strip()
+
+
+def _meant(said: str, absent: str, choice: Sequence[quoting.Sentence]) -> str:
+    """What to give for a whole answer: NOT_FOUND, or the quote as it stands in its passage, or the line itself.
+
+    llama.cpp ignores a grammar that it can't read, without a word. So what should be verbatim is looked up.
+    """
+    if not said or said.rstrip(".") == absent:
+        return NOT_FOUND
+    if not choice:
+        return said
+    quote = quoting.original(said, choice)
+    if not quote:
+        raise GeneratorError("llama.cpp did not keep to the passages: is xllamacpp another version? Try mode = 'write'")
+    return quote

@@ -1,0 +1,120 @@
+"""What an OpenAI-compatible server sends: server-sent events, chat completion chunks, error bodies.
+
+Format: https://platform.openai.com/docs/api-reference/chat-streaming. Knows: the shapes that vLLM, SGLang, Ollama and
+OpenAI give them. Does not know: connections, retries, settings.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from damda.types import Usage
+
+DONE = "[DONE]"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One chunk of a chat completion. ``finish`` is the server's own word; ``error`` one that came mid-stream."""
+
+    text: str = ""
+    finish: str = ""
+    usage: Usage | None = None
+    error: str = ""
+
+
+def events(chunks: Iterable[bytes]) -> Iterator[str]:
+    """The data of each server-sent event.
+
+    Lines are split here and not by httpx: its ``iter_lines`` also splits at U+2028 and the like, which may stand
+    unescaped in JSON strings.
+    """
+    data: list[str] = []
+    for line in _lines(chunks):
+        if line.startswith("data:"):
+            data.append(line[5:].removeprefix(" "))
+        elif not line and data:
+            yield "\n".join(data)
+            data = []
+    if data:  # a server that forgets the last blank line
+        yield "\n".join(data)
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line.removesuffix(b"\r").decode("utf-8", "replace")
+    if rest:
+        yield rest.decode("utf-8", "replace")
+
+
+def parse(data: str) -> object:
+    """JSON, or None for what is none: nobody here tells a wrong shape from no shape."""
+    try:
+        value: object = json.loads(data)
+    except ValueError:
+        return None
+    return value
+
+
+def piece(body: object) -> Piece | None:
+    """A chunk, or a whole completion from a server that does not stream; None for what is neither.
+
+    ``reasoning_content`` and ``reasoning`` beside the content are left out: thoughts are no answer.
+    """
+    if not isinstance(body, dict):
+        return None
+    if body.get("error"):
+        return Piece(error=reason(body) or "no reason given")
+    if "choices" not in body:
+        return Piece(usage=_usage(body)) if "usage" in body else None
+    paths: tuple[tuple[str, ...], ...] = (("delta", "content"), ("message", "content"), ("text",))
+    said = next((text for path in paths if (text := at(body, "choices", 0, *path))), "")
+    finish = at(body, "choices", 0, "finish_reason")
+    return Piece(
+        text=said if isinstance(said, str) else "",
+        finish=finish if isinstance(finish, str) else "",
+        usage=_usage(body),
+    )
+
+
+def models(body: object) -> list[str] | None:
+    """The names in an answer of ``/models``; None where it is no such answer."""
+    rows = at(body, "data")
+    if not isinstance(rows, list):
+        return None
+    names = [at(row, "id") for row in rows]
+    return [name for name in names if isinstance(name, str)]
+
+
+def reason(body: object) -> str:
+    """The server's own words for an error, in one line; "" where it has none."""
+    for path in (("error", "message"), ("error",), ("message",), ("detail",)):
+        said = at(body, *path)
+        if isinstance(said, str) and said:
+            return " ".join(said.split())[:300]
+    where, what = at(body, "detail", 0, "loc"), at(body, "detail", 0, "msg")  # FastAPI's validation errors
+    if isinstance(where, list) and isinstance(what, str):
+        return f"{'.'.join(map(str, where))}: {what}"[:300]
+    return ""
+
+
+def at(value: object, *path: str | int) -> object:
+    """``value[path[0]][path[1]]...``, or None as soon as the shape is another one."""
+    for step in path:
+        if isinstance(value, dict) and isinstance(step, str):
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            value = value[step]
+        else:
+            return None
+    return value
+
+
+def _usage(body: object) -> Usage | None:
+    prompt, completion = at(body, "usage", "prompt_tokens"), at(body, "usage", "completion_tokens")
+    if not isinstance(prompt, int):
+        return None
+    return Usage(prompt, completion if isinstance(completion, int) else 0)

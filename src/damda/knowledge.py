@@ -1,0 +1,132 @@
+"""One folder of documents as an object: what `damda.open` returns.
+
+Knows: when the index is brought up to date and what a caller may ask. Does not know: concrete stores, models or files;
+`assemble.py` hands them in.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from damda.answer.pipeline import Pipeline
+from damda.errors import BusyError
+from damda.home import Home
+from damda.ingest.sync import Report, Sync
+from damda.types import Answer, Delta, Document, FileState, Hit, Message, Mode, Progress, Searcher, Where, quiet
+
+
+class Reading(Protocol):
+    """The reading half of the store, as far as it is needed here."""
+
+    def exists(self) -> bool: ...
+
+    def count(self) -> int: ...
+
+    def files(self) -> dict[str, FileState]: ...
+
+    def document(self, doc_id: str, version: str) -> Document | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is stored. ``pending``: files that the next indexing would read or remove."""
+
+    root: str
+    home: str
+    encoder: str
+    documents: int
+    chunks: int
+    pending: int
+    failed: tuple[FileState, ...]
+
+
+class KnowledgeBase:
+    """A folder of documents that answers questions.
+
+    Made by `damda.open`. Reading needs no lock; `sync` takes the home's write lock.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        home: Home,
+        encoder_id: str,
+        store: Reading,
+        sync: Sync,
+        searchers: Mapping[Mode, Callable[[], Searcher]],
+        mode: Mode,
+        pipeline: Pipeline,
+    ) -> None:
+        self.root = root
+        self._home, self._encoder_id = home, encoder_id
+        self._store, self._sync, self._pipeline = store, sync, pipeline
+        self._searchers, self._mode = searchers, mode
+
+    def sync(self, progress: Progress = quiet) -> Report:
+        """Bring the index up to date with the folder.
+
+        Raises:
+            BusyError: another process is writing to the same home.
+            ReadError: the folder can't be read.
+            StoreError: the disk refused. What was stored before stays.
+        """
+        with self._home.writing():
+            rebuilt = self._home.changes()
+            report = self._sync.run(progress)
+            self._home.describe()
+        report.rebuilt = rebuilt
+        return report
+
+    def changes(self) -> str:
+        """Which settings changed so that everything has to be encoded again; "" for none."""
+        return self._home.changes()
+
+    def refresh(self, progress: Progress = quiet) -> Report | None:
+        """`sync` when something changed. While another process is indexing, what it has stored so far is used: None."""
+        if not self._sync.pending():
+            return Report()
+        try:
+            return self.sync(progress)
+        except BusyError:
+            if not self._store.exists():
+                raise
+            return None
+
+    def ask(self, question: str, *, history: Sequence[Message] = (), where: Where | None = None) -> Answer:
+        """Answer from the documents, with quotes that are verbatim and located; ``found`` is False when they don't answer."""
+        return self._pipeline.ask(question, history=history, where=where)
+
+    def stream(
+        self, question: str, *, history: Sequence[Message] = (), where: Where | None = None
+    ) -> Iterator[Delta | Answer]:
+        """Like `ask`, sentence by sentence; the last item is the Answer."""
+        return self._pipeline.stream(question, history=history, where=where)
+
+    def search(self, query: str, k: int = 10, *, where: Where | None = None, mode: Mode | None = None) -> list[Hit]:
+        """The ``k`` best passages."""
+        return self.search_batch([query], k, where=where, mode=mode)[0]
+
+    def search_batch(
+        self, queries: Sequence[str], k: int = 10, *, where: Where | None = None, mode: Mode | None = None
+    ) -> list[list[Hit]]:
+        """The ``k`` best passages for each query. ``mode`` None: as the settings say."""
+        return self._searchers[mode or self._mode]().search(queries, k, where)
+
+    def document(self, doc_id: str, version: str) -> Document | None:
+        """A stored document, to show a hit or a quote in its place."""
+        return self._store.document(doc_id, version)
+
+    def status(self) -> Status:
+        """What is stored, and what is not and why."""
+        files = self._store.files().values()
+        return Status(
+            root=str(self.root),
+            home=str(self._home.folder),
+            encoder=self._encoder_id,
+            documents=sum(f.documents for f in files),
+            chunks=self._store.count(),
+            pending=self._sync.pending(),
+            failed=tuple(sorted((f for f in files if f.error), key=lambda f: f.source)),
+        )
+

@@ -1,0 +1,153 @@
+"""What is particular to Korean text: normalisation, sentence ends, morphemes.
+
+Knows: Unicode's NFC, where a sentence ends, which morphemes carry content. Does not know: documents, indexes, models.
+
+English and numbers go the same way: a search over content morphemes has to find "GPT-4" and "3.2" too.
+"""
+
+import re
+import threading
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from damda.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kiwipiepy import Kiwi
+
+# A name for what `content` puts out: stored morphemes made by another version are made again.
+MORPHEMES_VERSION = "kiwi-content-1"
+
+
+def nfc(text: str) -> str:
+    """NFC. macOS writes Hangul decomposed, and no vocabulary or dictionary knows decomposed Hangul."""
+    return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
+
+
+_END = re.compile(
+    r"""
+    [.!?。！？…]+ ["'”’」』)\]】]* (?=\s|$)      # a stop, closing marks, white space
+    | (?<=[다요죠음함임됨]) \. (?=["'“‘(「]?[가-힣A-Z])   # "했다.그리고": typed without a space
+    | \n+
+    """,
+    re.VERBOSE,
+)
+# A stop after these does not end a sentence: "1. 목적", "가. 범위", "J. Kim", "e.g. this", "제3항. " at a line's start.
+_NO_END = re.compile(
+    r"(?:^|\s|\()(?:\d{1,3}|[가나다라마바사아자차카타파하]|[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|St|No|Fig|vs|etc|cf|e\.g|i\.e|approx|Inc|Ltd|Co)\.$"
+)
+
+
+def sentences(text: str) -> list[tuple[int, int]]:
+    """Spans of the sentences, without the white space around them. Line ends end a sentence too."""
+    spans: list[tuple[int, int]] = []
+    start = 0
+    for match in _END.finditer(text):
+        if match[0] == "." and _NO_END.search(text, max(start, match.end() - 12), match.end()):
+            continue
+        start = _append(spans, text, start, match.end())
+    _append(spans, text, start, len(text))
+    return spans
+
+
+def _append(spans: list[tuple[int, int]], text: str, start: int, end: int) -> int:
+    """Add text[start:end], stripped, unless it is blank; returns ``end``."""
+    stripped = text[start:end]
+    left = start + len(stripped) - len(stripped.lstrip())
+    right = start + len(stripped.rstrip())
+    if right > left:
+        spans.append((left, right))
+    return end
+
+
+# Content: nouns, bound nouns, numerals, determiners, verbs, adjectives, roots, noun affixes, adverbs, foreign words, Han
+# characters, numbers, addresses. Particles, endings, copula and auxiliaries are left out.
+_CONTENT = frozenset("NNG NNP NNB NR MM VV VA XR XPN XSN MAG SL SH SN W_URL W_EMAIL W_HASHTAG W_MENTION W_SERIAL".split())
+_NOUNS = frozenset(("NNG", "NNP"))
+_PARTS = frozenset("NNG NNP XR XSN XPN NR".split())
+# Kiwi's log probability of a morpheme that it makes up ("컴퓨" of "컴퓨터") lies below this; that of a known one above.
+_GUESSED = -17.0
+# Verbs and adverbs that nearly every question and passage has.
+_EMPTY = frozenset("하 되 있 없 않 같 이 아니 대하 위하 따르 의하 통하 그리고 또 및 등 더 가장".split())
+# English function words; the rest of English is kept as it is written, in lower case.
+_EMPTY_ENGLISH = frozenset(
+    "a an the of in on at to for from by with and or is are was were be been do does did has have had it its this that"
+    " what which who when where how why as".split()
+)
+
+
+class Morphemes:
+    """Content morphemes by Kiwi.
+
+    Args:
+        user_dictionary: a file of ``word TAB tag [TAB score]`` lines; "" for none.
+        threads: Kiwi's own worker threads for a batch.
+
+    Raises:
+        ConfigError: the user dictionary can't be read.
+    """
+
+    def __init__(self, user_dictionary: str = "", threads: int = 1) -> None:
+        self._dictionary = user_dictionary
+        self._threads = threads
+        self._kiwi: Kiwi | None = None
+        self._lock = threading.Lock()
+        self.id = MORPHEMES_VERSION
+        if user_dictionary:
+            import hashlib
+
+            try:
+                self.id += ":" + hashlib.sha256(Path(user_dictionary).read_bytes()).hexdigest()[:8]
+            except OSError as error:
+                raise ConfigError(f"search.user_dictionary {user_dictionary}: {error.strerror}") from error
+        # Parts depend on the dictionary, so each analyser keeps its own memory of them.
+        self._parts = lru_cache(maxsize=200_000)(self._split)
+
+    def content(self, texts: Sequence[str]) -> list[list[str]]:
+        """Content morphemes of each text, in order, in lower case; a compound noun is followed by its parts."""
+        kiwi = self.load()
+        return [
+            [form for token in tokens for form in self._forms(token.form, token.tag)]
+            for tokens in kiwi.tokenize([nfc(text) for text in texts])
+        ]
+
+    def load(self) -> "Kiwi":
+        """Load Kiwi now (seconds); later calls return at once."""
+        with self._lock:
+            if self._kiwi is None:
+                self._kiwi = self._open()
+        return self._kiwi
+
+    def _open(self) -> "Kiwi":
+        from kiwipiepy import Kiwi
+
+        # Without the dictionary of multi-word names: it triples the loading time and hides compounds' parts.
+        kiwi = Kiwi(num_workers=self._threads, load_multi_dict=False)
+        if self._dictionary:
+            try:
+                kiwi.load_user_dictionary(self._dictionary)
+            except (OSError, ValueError, RuntimeError) as error:
+                raise ConfigError(f"search.user_dictionary {self._dictionary}: {error}") from error
+        return kiwi
+
+    def _forms(self, form: str, tag: str) -> list[str]:
+        tag = tag.split("-")[0]  # VV-I, VA-R: irregular and regular conjugation
+        if tag not in _CONTENT or form in _EMPTY:
+            return []
+        if tag == "SL":
+            form = form.lower()
+            return [] if form in _EMPTY_ENGLISH else [form]
+        if tag in _NOUNS and len(form) >= 3:
+            return [form, *self._parts(form)]
+        return [form]
+
+    def _split(self, noun: str) -> tuple[str, ...]:
+        """Nouns of two and more syllables inside a compound noun; empty when it is not a compound."""
+        assert self._kiwi is not None
+        tokens = self._kiwi.tokenize(noun, blocklist=[(noun, "NNG"), (noun, "NNP")])
+        if len(tokens) < 2 or any(token.tag not in _PARTS or token.score < _GUESSED for token in tokens):
+            return ()
+        return tuple(token.form for token in tokens if len(token.form) >= 2)

@@ -1,0 +1,396 @@
+"""Documents and passages on disk, in LanceDB tables.
+
+Knows: the tables, what is atomic, how a filter becomes SQL. Does not know: encoders, morphemes (it stores and matches
+what it is given), or files.
+
+Three tables. ``chunks-F`` has a row a passage: its words, its vector, the document's version. ``files-F`` has a row a
+file. ``documents`` has the texts by (id, version). F is the fingerprint of everything that decides what a passage row holds,
+so rows of two encoders never share a table. The commit to ``chunks-F`` is what makes a document visible, all of it at
+once: its text is written before that commit, and the text of the version that it replaces is removed a run later. A
+process killed anywhere in between leaves texts that nothing refers to, no half document.
+"""
+
+import re
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from damda.errors import StoreError
+from damda.types import NO_META, Chunk, Document, FileState, Prepared, Progress, Where
+
+if TYPE_CHECKING:
+    import lancedb
+    import pyarrow as pa
+
+# Below this many passages an exact scan is as fast as an approximate index, and exact.
+_APPROXIMATE_FROM = 20_000
+# Versions that a reader may still hold are kept this long.
+_KEEP_VERSIONS = timedelta(hours=1)
+_REFRESH_SECONDS = 0.5
+_COSINES_SAMPLE = 500
+# With fewer passages a sample says little: take what multilingual-e5-small has on most corpora.
+_COSINES_LEAST, _COSINES_USUAL = 30, (0.785, 0.025)
+_COLUMNS = ["id", "doc_id", "version", "source", "title", "heading", "text", "start", "end"]
+
+
+def _chunk_schema(dim: int) -> "pa.Schema":
+    import pyarrow as pa
+
+    text = [(name, pa.string()) for name in _COLUMNS[:7]]
+    rest = [("start", pa.int64()), ("end", pa.int64()), ("meta", pa.list_(pa.string())), ("words", pa.string())]
+    return pa.schema([*text, *rest, ("vector", pa.list_(pa.float32(), dim))])
+
+
+def _document_schema() -> "pa.Schema":
+    import pyarrow as pa
+
+    text = [(name, pa.string()) for name in ("id", "version", "source", "title", "text")]
+    return pa.schema([*text, ("meta", pa.list_(pa.string())), ("pages", pa.list_(pa.int64()))])
+
+
+def _file_schema() -> "pa.Schema":
+    import pyarrow as pa
+
+    text = [(name, pa.string()) for name in ("source", "stamp", "error")]
+    return pa.schema([*text, ("documents", pa.int64()), ("chunks", pa.int64())])
+
+
+class Store:
+    """The tables of one home, as seen with one fingerprint. Fits ``Library``; one writer, any number of readers.
+
+    Args:
+        folder: made when something is stored first.
+        fingerprint: of everything that decides what a passage row holds.
+        dim: length of the vectors.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str, dim: int) -> None:
+        self.folder = folder
+        self.fingerprint = fingerprint
+        self._dim = dim
+        self._lock = threading.Lock()
+        self._tables: dict[str, lancedb.table.Table] = {}
+        self._refreshed = 0.0
+        self._cosines: tuple[int, float, float] | None = None  # passages when it was measured, mean, deviation
+        self._db: lancedb.DBConnection | None = None
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    def files(self) -> dict[str, FileState]:
+        """State of every file that was read or refused, by source."""
+        table = self._open(self._files)
+        if table is None:
+            return {}
+        rows = table.to_arrow().to_pylist()
+        return {row["source"]: FileState(**row) for row in rows}
+
+    def stored(self) -> dict[str, tuple[str, str]]:
+        """Document id -> (source, version) of everything that searches can find."""
+        table = self._open(self._chunks)
+        if table is None:
+            return {}
+        rows = table.search().select(["doc_id", "source", "version"]).to_arrow()
+        columns = (rows.column(name).to_pylist() for name in ("doc_id", "source", "version"))
+        return {doc_id: (source, version) for doc_id, source, version in zip(*columns, strict=True)}
+
+    def put(self, prepared: Sequence[Prepared]) -> None:
+        """Store documents; whatever was stored under the same ids is replaced, in one commit.
+
+        Raises:
+            StoreError: the disk refused; what was stored before is intact.
+        """
+        import pyarrow as pa
+
+        with _reported("storing"):
+            self._make(self._documents, _document_schema()).add(
+                pa.Table.from_pylist([_document_row(p.document) for p in prepared], _document_schema())
+            )
+            chunks = self._make(self._chunks, _chunk_schema(self._dim))
+            rows = _chunk_rows(prepared, self._dim)
+            ids = [p.document.id for p in prepared]
+            old = chunks.count_rows(_among("doc_id", ids))
+            if not old:
+                chunks.add(rows)
+                return
+            merge = chunks.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+            merge.when_not_matched_by_source_delete(_among("doc_id", ids)).execute(rows)
+
+    def forget(self, doc_ids: Sequence[str]) -> None:
+        """Remove documents, in one commit."""
+        table = self._open(self._chunks)
+        if table is None or not doc_ids:
+            return
+        with _reported("removing"):
+            table.delete(_among("doc_id", doc_ids))
+
+    def record(self, files: Sequence[FileState], gone: Sequence[str] = ()) -> None:
+        """Remember the state of files, and forget that of ``gone``."""
+        import pyarrow as pa
+
+        with _reported("storing"):
+            table = self._make(self._files, _file_schema())
+            if files:
+                rows = [{name: getattr(f, name) for name in _file_schema().names} for f in files]
+                merge = table.merge_insert("source").when_matched_update_all().when_not_matched_insert_all()
+                merge.execute(pa.Table.from_pylist(rows, _file_schema()))
+            if gone:
+                table.delete(_among("source", gone))
+
+    def unfinished(self) -> bool:
+        """Whether passages are outside the index: they are found all the same, more slowly."""
+        chunks = self._open(self._chunks)
+        if chunks is None or not chunks.count_rows():
+            return False
+        stats = [chunks.index_stats(index.name) for index in chunks.list_indices() if "words" in index.columns]
+        return not stats or stats[0] is None or stats[0].num_unindexed_rows > 0
+
+    def finish(self, progress: Progress) -> None:
+        """Bring the indexes up to date, drop texts and tables that nobody needs any more."""
+        with _reported("indexing"):
+            chunks = self._open(self._chunks)
+            steps = 4
+            progress("building indexes", 0, steps)
+            if chunks is not None:
+                self._index(chunks)
+                progress("building indexes", 1, steps)
+                chunks.optimize(cleanup_older_than=_KEEP_VERSIONS)
+            progress("building indexes", 2, steps)
+            self._drop_unused_texts()
+            if (files := self._open(self._files)) is not None:
+                files.optimize(cleanup_older_than=_KEEP_VERSIONS)
+            progress("building indexes", 3, steps)
+            for name in self._names():
+                if name.startswith(("chunks-", "files-")) and not name.endswith(self.fingerprint):
+                    self._connect().drop_table(name)
+            progress("building indexes", steps, steps)
+
+    def _index(self, chunks: "lancedb.table.Table") -> None:
+        from lancedb.index import FTS, BTree, IvfRq
+
+        have = {name for index in chunks.list_indices() for name in index.columns}
+        if "words" not in have:
+            # Words come analysed: the defaults would stem them, drop stop words and fold letters once more.
+            plain = FTS(
+                base_tokenizer="whitespace",
+                stem=False,
+                remove_stop_words=False,
+                ascii_folding=False,
+                lower_case=False,
+                max_token_length=None,
+                with_position=False,
+            )
+            chunks.create_index("words", config=plain)
+        for column in ("id", "doc_id"):
+            if column not in have:
+                chunks.create_index(column, config=BTree())
+        if "vector" not in have and chunks.count_rows() >= _APPROXIMATE_FROM:
+            chunks.create_index("vector", config=IvfRq(distance_type="cosine"))
+
+    def _drop_unused_texts(self) -> None:
+        documents = self._open(self._documents)
+        if documents is None:
+            return
+        used = {(doc_id, version) for doc_id, (_, version) in self.stored().items()}
+        rows = documents.search().select(["id", "version"]).to_arrow().to_pylist()
+        unused = [row for row in rows if (row["id"], row["version"]) not in used]
+        for start in range(0, len(unused), 500):
+            pairs = (f"(id = {_text(r['id'])} AND version = {_text(r['version'])})" for r in unused[start : start + 500])
+            documents.delete(" OR ".join(pairs))
+        documents.optimize(cleanup_older_than=_KEEP_VERSIONS)
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    def exists(self) -> bool:
+        """Whether anything was stored with this fingerprint."""
+        return self._chunks in self._names()
+
+    def count(self) -> int:
+        """Passages stored."""
+        table = self._open(self._chunks)
+        return 0 if table is None else int(table.count_rows())
+
+    def refresh(self) -> None:
+        """See what other processes committed; cheap enough to call before every search."""
+        now = time.monotonic()
+        if now - self._refreshed < _REFRESH_SECONDS:
+            return
+        self._refreshed = now
+        for table in list(self._tables.values()):
+            table.checkout_latest()
+
+    def match(self, words: Sequence[str], n: int, where: Where | None = None) -> list[tuple[str, float]]:
+        """BM25 over the stored words: (chunk id, score), best first."""
+        from lancedb.query import MatchQuery
+
+        table = self._open(self._chunks)
+        if table is None or not words:
+            return []
+        with _reported("searching"):
+            query = table.search(MatchQuery(" ".join(words), "words"), query_type="fts")
+            return _scored(_filtered(query, where).limit(n).select(["id", "_score"]).to_arrow(), "_score")
+
+    def near(self, vector: NDArray[np.float32], n: int, where: Where | None = None) -> list[tuple[str, float]]:
+        """Nearest vectors: (chunk id, cosine), best first."""
+        table = self._open(self._chunks)
+        if table is None:
+            return []
+        with _reported("searching"):
+            query = table.search(vector, vector_column_name="vector").distance_type("cosine")
+            query = query.nprobes(50).refine_factor(5)
+            rows = _scored(_filtered(query, where).limit(n).select(["id", "_distance"]).to_arrow(), "_distance")
+        return [(chunk_id, 1 - distance) for chunk_id, distance in rows]
+
+    def chunks(self, ids: Sequence[str]) -> dict[str, Chunk]:
+        """Passages by id."""
+        table = self._open(self._chunks)
+        if table is None or not ids:
+            return {}
+        with _reported("reading"):
+            rows = table.search().where(_among("id", ids)).select(_COLUMNS).limit(len(ids)).to_arrow().to_pylist()
+        return {row["id"]: Chunk(**row) for row in rows}
+
+    def cosines(self) -> tuple[float, float]:
+        """Mean and standard deviation of the cosine between two passages, from a sample: the scale of all cosines here."""
+        table = self._open(self._chunks)
+        rows = 0 if table is None else int(table.count_rows())
+        if table is None or rows < _COSINES_LEAST:
+            return _COSINES_USUAL
+        if self._cosines is None or not rows / 2 < self._cosines[0] < rows * 2:
+            with _reported("reading"):
+                sample = np.random.default_rng(0).choice(rows, min(rows, _COSINES_SAMPLE), replace=False)
+                column = table.take_offsets(np.sort(sample).tolist()).select(["vector"]).to_arrow().column("vector")
+            vectors = column.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, self._dim)
+            cosines = (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
+            self._cosines = rows, float(cosines.mean()), max(float(cosines.std()), 1e-6)
+        return self._cosines[1:]
+
+    def document(self, doc_id: str, version: str) -> Document | None:
+        """The text that a passage of this version was cut from."""
+        table = self._open(self._documents)
+        if table is None:
+            return None
+        with _reported("reading"):
+            condition = f"id = {_text(doc_id)} AND version = {_text(version)}"
+            rows = table.search().where(condition).limit(1).to_arrow().to_pylist()
+            if not rows:  # written by another process since this table was opened
+                table.checkout_latest()
+                rows = table.search().where(condition).limit(1).to_arrow().to_pylist()
+        if not rows:
+            return None
+        row = rows[0]
+        meta = dict(pair.split("=", 1) for pair in row["meta"]) or NO_META
+        return Document(**row | {"meta": meta, "pages": tuple(row["pages"])})
+
+    # --- tables --------------------------------------------------------------------------------------------------
+
+    @property
+    def _chunks(self) -> str:
+        return f"chunks-{self.fingerprint}"
+
+    @property
+    def _files(self) -> str:
+        return f"files-{self.fingerprint}"
+
+    _documents = "documents"
+
+    def _connect(self) -> "lancedb.DBConnection":
+        import lancedb
+
+        with self._lock:
+            if self._db is None:
+                self._db = lancedb.connect(self.folder)
+            return self._db
+
+    def _names(self) -> set[str]:
+        if not self.folder.is_dir():
+            return set()
+        return set(self._connect().list_tables(limit=1000).tables)
+
+    def _open(self, name: str) -> "lancedb.table.Table | None":
+        if name not in self._tables:
+            if name not in self._names():
+                return None
+            with _reported("opening"):
+                self._tables[name] = self._connect().open_table(name)
+        return self._tables[name]
+
+    def _make(self, name: str, schema: "pa.Schema") -> "lancedb.table.Table":
+        self.folder.mkdir(parents=True, exist_ok=True)
+        table = self._open(name)
+        if table is None:
+            table = self._tables[name] = self._connect().create_table(name, schema=schema)
+        return table
+
+
+@contextmanager
+def _reported(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        raise StoreError(f"{doing} in the index failed: {str(error).splitlines()[0]}") from error
+
+
+def _document_row(document: Document) -> dict[str, Any]:
+    plain = {name: getattr(document, name) for name in ("id", "version", "source", "title", "text")}
+    return plain | {"meta": _pairs(document), "pages": list(document.pages)}
+
+
+def _pairs(document: Document) -> list[str]:
+    return [f"{key}={value}" for key, value in document.meta.items()]
+
+
+def _chunk_rows(prepared: Sequence[Prepared], dim: int) -> "pa.Table":
+    import pyarrow as pa
+
+    schema = _chunk_schema(dim)
+    chunks = [chunk for p in prepared for chunk in p.chunks]
+    columns: dict[str, Any] = {name: [getattr(chunk, name) for chunk in chunks] for name in _COLUMNS}
+    columns["meta"] = [_pairs(p.document) for p in prepared for _ in p.chunks]
+    columns["words"] = [" ".join(words) for p in prepared for words in p.morphemes]
+    vectors = np.concatenate([p.vectors for p in prepared]) if chunks else np.empty((0, dim), np.float32)
+    columns["vector"] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel(), pa.float32()), dim)
+    return pa.table(columns, schema)
+
+
+def _scored(rows: "pa.Table", column: str) -> list[tuple[str, float]]:
+    return list(zip(rows.column("id").to_pylist(), rows.column(column).to_pylist(), strict=True))
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _among(column: str, values: Iterable[str]) -> str:
+    return f"{column} IN ({', '.join(map(_text, values))})"
+
+
+def _filtered(query: Any, where: Where | None) -> Any:  # noqa: ANN401  LanceDB's query builders share no public type
+    return query.where(condition, prefilter=True) if where and (condition := sql(where)) else query
+
+
+def sql(where: Where) -> str:
+    """The filter as a condition over the columns of ``chunks``."""
+    conditions = []
+    if where.source:
+        conditions.append(f"source = {_text(where.source)}")
+    if where.glob:
+        conditions.append(f"regexp_like(source, {_text(glob_pattern(where.glob))})")
+    conditions += [f"array_has(meta, {_text(f'{key}={value}')})" for key, value in where.meta.items()]
+    return " AND ".join(conditions)
+
+
+def glob_pattern(glob: str) -> str:
+    """A shell pattern as a regular expression: ``*`` and ``?`` stay within a folder, ``**/`` is any folders or none."""
+    pattern = re.sub(
+        r"\\\*\\\*/|\\\*\\\*|\\\*|\\\?",
+        lambda m: {r"\*\*/": "(.*/)?", r"\*\*": ".*", r"\*": "[^/]*", r"\?": "[^/]"}[m[0]],
+        re.escape(glob),
+    )
+    return f"^{pattern}$"

