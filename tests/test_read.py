@@ -221,7 +221,8 @@ def test_docx(tmp_path: Path) -> None:
         + para("마바", number(1, 1))
         + para("점", number(0, 2))
         + para("점점", number(0, 2))
-        + "<w:p><w:del><w:r><w:delText>지운 글</w:delText></w:r></w:del><w:moveFrom><w:r><w:t>옮긴 글</w:t></w:r></w:moveFrom>"
+        + "<w:p><w:del><w:r><w:delText>지운 글</w:delText></w:r></w:del>"
+        "<w:moveFrom><w:r><w:t>옮긴 글</w:t></w:r></w:moveFrom>"
         "<w:ins><w:r><w:t>넣은 글</w:t></w:r></w:ins>"
         "<w:r><w:instrText>PAGEREF</w:instrText><w:br/></w:r><w:hyperlink><w:r><w:t>링크</w:t></w:r></w:hyperlink></w:p>"
         + word_table(

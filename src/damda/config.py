@@ -110,7 +110,9 @@ class Settings(Section):
     remote: RemoteSettings = RemoteSettings()
 
 
-def load(file: Path | None = None, flags: Mapping[str, Any] = NO_META, env: Mapping[str, str] | None = None) -> Settings:
+def load(
+    file: Path | None = None, flags: Mapping[str, Any] = NO_META, env: Mapping[str, str] | None = None
+) -> Settings:
     """Settings from a TOML file, the environment and flags, in that order of increasing precedence.
 
     Args:
@@ -136,7 +138,9 @@ def load(file: Path | None = None, flags: Mapping[str, Any] = NO_META, env: Mapp
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"][:2])
-        origin = next((name for name, values in reversed(sources) if any(k.startswith(key) for k in values)), "settings")
+        origin = next(
+            (name for name, values in reversed(sources) if any(k.startswith(key) for k in values)), "settings"
+        )
         unknown = first["type"] == "extra_forbidden"
         what = f"unknown setting{_similar(key)}" if unknown else f"{first['msg']}, not {first['input']!r}"
         raise ConfigError(f"{key} in {origin}: {what}") from error

@@ -81,9 +81,13 @@ class Home:
             lock = FileLock(self.folder / _LOCK, timeout=0)
             lock.acquire()
         except Timeout as error:
-            raise BusyError(f"another process is indexing into {self.folder}; wait for it, or give another --home") from error
+            raise BusyError(
+                f"another process is indexing into {self.folder}; wait for it, or give another --home"
+            ) from error
         except OSError as error:
-            raise StoreError(f"{self.folder} can't be written ({error.strerror}): give another place with --home") from error
+            raise StoreError(
+                f"{self.folder} can't be written ({error.strerror}): give another place with --home"
+            ) from error
         try:
             yield
         finally:
@@ -95,4 +99,6 @@ class Home:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise StoreError(f"{self.folder / _DESCRIPTION} can't be read ({error}); delete {self.folder} and index again") from error
+            raise StoreError(
+                f"{self.folder / _DESCRIPTION} can't be read ({error}); delete {self.folder} and index again"
+            ) from error

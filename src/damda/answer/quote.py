@@ -59,7 +59,9 @@ class Grounder:
             spans = [(hit, start, end) for hit in self._hits for start, end in sentences(hit.chunk.text)]
             words = self._analyser.content([hit.chunk.text[start:end] for hit, start, end in spans])
             singles = [(*span, frozenset(w)) for span, w in zip(spans, words, strict=True)]
-            pairs = [(a[0], a[1], b[2], a[3] | b[3]) for a, b in zip(singles, singles[1:], strict=False) if a[0] is b[0]]
+            pairs = [
+                (a[0], a[1], b[2], a[3] | b[3]) for a, b in zip(singles, singles[1:], strict=False) if a[0] is b[0]
+            ]
             self._words = singles + pairs
         return self._words
 

@@ -22,7 +22,9 @@ app = typer.Typer(
 
 Root = Annotated[Path, typer.Argument(help="A folder of documents, one file, or a corpus.jsonl.", show_default=False)]
 HomeFlag = Annotated[str | None, typer.Option("--home", help="Where the index lives. Default: .damda in the folder.")]
-ConfigFlag = Annotated[Path | None, typer.Option("--config", help="A damda.toml. Default: ./damda.toml, or the folder's.")]
+ConfigFlag = Annotated[
+    Path | None, typer.Option("--config", help="A damda.toml. Default: ./damda.toml, or the folder's.")
+]
 SetFlag = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. answer.quotes=2. Repeatable.")
 ]
@@ -62,7 +64,9 @@ def version(value: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """Ask a folder of documents. Every quote is verbatim and located; nothing leaves this machine."""
 

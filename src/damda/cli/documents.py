@@ -81,4 +81,3 @@ def status(
     show.out.print(f"home       {escape(state.home)}")
     for file in state.failed:
         show.out.print(f"failed     {escape(file.source)}: {escape(file.error)}")
-

@@ -34,7 +34,8 @@ def models(
         show.as_json({"cache": str(weights.cache_folder()), "models": rows})
         return
     for row in rows:
-        show.out.print(f"[bold]{row['name']:<16}[/bold]{row['kind']:<10}{'ready' if row['ready'] else 'not yet':<9}{row['what']}")
+        ready = "ready" if row.ready else "not yet"
+        show.out.print(f"[bold]{row.name:<16}[/bold]{row.kind:<10}{ready:<9}{row.what}")
     show.out.print(f"cache: {weights.cache_folder()}", style="dim")
 
 
@@ -46,6 +47,8 @@ def doctor(
     json: JsonFlag = False,
 ) -> None:
     """What this machine has, what is missing, and what to do about it. Encodes one sentence to prove that it works."""
+    from rich.markup import escape
+
     from damda import assemble
     from damda.cli import show
 
@@ -59,12 +62,14 @@ def doctor(
     else:
         for check in checks:
             mark = "[green]ok[/green]  " if check["ok"] else "[yellow]--[/yellow]  "
-            show.out.print(f"{mark}{check['what']:<12}{check['found']}")
+            show.out.print(f"{mark}{escape(check['what'])} [dim]{escape(check['found'])}[/dim]")
     if not all(check["ok"] or check["optional"] for check in checks):
         raise typer.Exit(1)
 
 
 def _settings(values: dict[str, Any], json: bool) -> None:
+    from rich.markup import escape
+
     from damda.cli import show
     from damda.config import describe
 
@@ -79,7 +84,7 @@ def _settings(values: dict[str, Any], json: bool) -> None:
     about = describe()
     for key, value in flat.items():
         shown = "***" if key.endswith("api_key") and value else repr(value)
-        show.out.print(f"{key:<26}{shown:<18}[dim]{about[key]}[/dim]")
+        show.out.print(f"{key:<26}{escape(shown):<18}[dim]{escape(about[key])}[/dim]")
 
 
 def _checks(settings: Any) -> list[dict[str, Any]]:  # noqa: ANN401  Settings; importing it here would slow `--help`
@@ -110,7 +115,12 @@ def _checks(settings: Any) -> list[dict[str, Any]]:  # noqa: ANN401  Settings; i
             add(package, version(package), optional=True)
         except PackageNotFoundError:
             extra = next((e for e, module in _EXTRAS.items() if module == package.replace("-", "_")), "")
-            add(package, f"missing: pip install 'damda[{extra}]'" if extra else "missing: pip install damda", False, bool(extra))
+            add(
+                package,
+                f"missing: pip install 'damda[{extra}]'" if extra else "missing: pip install damda",
+                False,
+                bool(extra),
+            )
     for extra, module in _EXTRAS.items():
         have = importlib.util.find_spec(module) is not None
         add(f"[{extra}]", "installed" if have else f"not installed: pip install 'damda[{extra}]'", have, optional=True)
@@ -119,7 +129,10 @@ def _checks(settings: Any) -> list[dict[str, Any]]:  # noqa: ANN401  Settings; i
         encoder.encode(["준비"], kind="query")
         begun = time.perf_counter()
         encoder.encode(["재택근무는 며칠까지 되나요?"], kind="query")
-        add("encoder", f"{encoder.id}, {encoder.dim} dimensions, {1000 * (time.perf_counter() - begun):.0f} ms a question")
+        add(
+            "encoder",
+            f"{encoder.id}, {encoder.dim} dimensions, {1000 * (time.perf_counter() - begun):.0f} ms a question",
+        )
     except DamdaError as error:
         add("encoder", str(error), False)
     return checks
@@ -136,7 +149,9 @@ def _processor() -> str:
     fields = dict(line.split(":", 1) for line in info.read_text().split("\n\n")[0].splitlines() if ":" in line)
     by_name = {key.strip(): value.strip() for key, value in fields.items()}
     has = set(by_name.get("flags", by_name.get("Features", "")).split())
-    useful = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm") if flag in has]
+    useful = [
+        flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm") if flag in has
+    ]
     return f"{by_name.get('model name', platform.machine())} ({', '.join(useful) or 'no vector instructions known'})"
 
 

@@ -29,7 +29,7 @@ from damda.cli.documents import opened, refreshed
 
 if TYPE_CHECKING:
     from damda.knowledge import KnowledgeBase
-    from damda.types import Answer, Hit, Message, Where
+    from damda.types import Answer, Message, Where
 
 
 @app.command(
@@ -107,9 +107,15 @@ def search(
     queries: Annotated[
         Path | None, typer.Option("--queries", help="JSON lines of {id, text}: search for all of them.")
     ] = None,
-    run: Annotated[Path | None, typer.Option("--run", help="Write a TREC run file of documents (with --queries).")] = None,
-    tag: Annotated[str | None, typer.Option("--tag", help="Name of the run in its last column. Default: the mode.")] = None,
-    k: Annotated[int | None, typer.Option("-k", help="Hits a query. Default: 10; 100 for a run.", min=1, max=1000)] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="Write a TREC run file of documents (with --queries).")
+    ] = None,
+    tag: Annotated[
+        str | None, typer.Option("--tag", help="Name of the run in its last column. Default: the mode.")
+    ] = None,
+    k: Annotated[
+        int | None, typer.Option("-k", help="Hits a query. Default: 10; 100 for a run.", min=1, max=1000)
+    ] = None,
     mode: ModeFlag = None,
     source: SourceFlag = None,
     glob: GlobFlag = None,
@@ -192,9 +198,10 @@ def _questions() -> Iterator[str]:
 def _read_queries(path: Path) -> list[tuple[str, str]]:
     from damda.errors import ReadError
 
-    queries = []
+    queries: list[tuple[str, str]] = []
+    number = 0
     try:
-        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+        for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), 1):  # noqa: B007
             if line.strip():
                 row = jsonlib.loads(line)
                 queries.append((str(row.get("id", row.get("_id"))), str(row["text"])))
@@ -216,6 +223,7 @@ def _write_run(
     silent: bool,
 ) -> None:
     from damda.cli import show
+    from damda.measure.retrieval import best_of_documents
 
     # A document's passages share a rank: more passages than documents have to be found.
     wanted = min(3 * k, 1000)
@@ -224,16 +232,13 @@ def _write_run(
         for at in range(0, len(queries), 32):
             tell("searching", at, len(queries))
             batch = queries[at : at + 32]
-            for (query_id, _), hits in zip(batch, kb.search_batch([t for _, t in batch], wanted, where=where), strict=True):
-                for rank, (doc_id, hit) in enumerate(_documents(hits)[:k], 1):
-                    file.write(f"{query_id} Q0 {doc_id} {rank} {hit.score:.6f} {tag or hit.by}\n")
+            for (query_id, _), hits in zip(
+                batch, kb.search_batch([t for _, t in batch], wanted, where=where), strict=True
+            ):
+                for rank, (doc_id, hit) in enumerate(best_of_documents(hits)[:k], 1):
+                    # White space in an id would break the run's columns.
+                    name = "%20".join(doc_id.split())
+                    file.write(f"{query_id} Q0 {name} {rank} {hit.score:.6f} {tag or hit.by}\n")
     draft.replace(path)
     show.note(f"{len(queries)} queries written to {path}", silent=silent)
 
-
-def _documents(hits: "list[Hit]") -> "list[tuple[str, Hit]]":
-    """Each document with its best passage, in order. White space in an id would break the run's columns."""
-    best: dict[str, Hit] = {}
-    for hit in hits:
-        best.setdefault("%20".join(hit.chunk.doc_id.split()), hit)
-    return list(best.items())

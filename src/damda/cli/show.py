@@ -60,7 +60,12 @@ def _bars() -> Iterator[Progress]:
     from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+    )
     tasks: dict[str, TaskID] = {}
     with Bars(*columns, console=err, transient=True) as bars:
 
@@ -120,7 +125,9 @@ def answer(given: Answer, root: Path, *, verbose: bool, text: bool = True) -> No
             out.print(f"  - {hit_place(hit, root)}", style="dim")
     if verbose:
         for hit in given.hits:
-            err.print(f"  {hit.by} {hit.score:8.3f}  bm25 {hit.bm25:6.2f}  cosine {hit.cosine:.3f}  {escape(hit.chunk.id)}")
+            err.print(
+                f"  {hit.by} {hit.score:8.3f}  bm25 {hit.bm25:6.2f}  cosine {hit.cosine:.3f}  {escape(hit.chunk.id)}"
+            )
 
 
 def hits(found: list[Hit], root: Path, *, verbose: bool) -> None:

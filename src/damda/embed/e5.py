@@ -27,6 +27,9 @@ Float = NDArray[np.float32]
 # Goes up whenever this file would write other weights: cached folders and stored vectors of the old ones are not used.
 VERSION = 1
 
+COSINES = (0.785, 0.025)
+"""Mean and standard deviation of the cosine between two unrelated passages, Korean or English."""
+
 _BLOCK = 32  # values that share one fp16 scale in the Q4_0 layout
 _SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 
@@ -237,10 +240,15 @@ def _embeddings(g: _Graph, model: PackedModel, rows: list[int]) -> str:
     places = model.tensor("emb.pos", -1, model.hidden) + model.tensor("emb.type", -1, model.hidden)[0]
     g.constant("zero", np.array([0], np.int64))
     g.constant("one", np.array([1], np.int64))
-    length = g.op("Slice", [g.op("Shape", ["input_ids"], "shape"), "one", g.constant("two", np.array([2], np.int64))], "n")
+    length = g.op(
+        "Slice", [g.op("Shape", ["input_ids"], "shape"), "one", g.constant("two", np.array([2], np.int64))], "n"
+    )
     used = g.op("Slice", [g.constant("positions", places), "zero", length, "zero"], "positions.used")
     total = g.op("Add", [words, used], "embedded")
-    norm = [g.constant("norm.weight", model.tensor("emb.ln.w", -1)), g.constant("norm.bias", model.tensor("emb.ln.b", -1))]
+    norm = [
+        g.constant("norm.weight", model.tensor("emb.ln.w", -1)),
+        g.constant("norm.bias", model.tensor("emb.ln.b", -1)),
+    ]
     g.op("Cast", ["attention_mask"], "mask.int32", to=6)
     return g.op("LayerNormalization", [total, *norm], "layer.in", axis=-1, epsilon=model.epsilon)
 
@@ -268,7 +276,9 @@ def _layer(g: _Graph, model: PackedModel, layer: int, x: str) -> str:
 
 def _pool(g: _Graph, x: str) -> None:
     """Mean over the tokens that are not padding, then unit length."""
-    mask = g.op("Unsqueeze", [g.op("Cast", ["attention_mask"], "mask.float", to=1), g.constant("last", np.array([2]))], "m")
+    mask = g.op(
+        "Unsqueeze", [g.op("Cast", ["attention_mask"], "mask.float", to=1), g.constant("last", np.array([2]))], "m"
+    )
     total = g.op("ReduceSum", [g.op("Mul", [x, mask], "masked"), "one"], "total", keepdims=0)
     mean = g.op("Div", [total, g.op("ReduceSum", [mask, "one"], "count", keepdims=0)], "mean")
     g.op("LpNormalization", [mean], "sentence_embedding", axis=-1, p=2)
@@ -298,5 +308,6 @@ def build(package: Path, out: Path, *, full: bool) -> None:
         "query_prefix": "query: ",
         "passage_prefix": "passage: ",
         "max_tokens": model.positions,
+        "cosines": COSINES,
     }
     (out / "damda.json").write_text(json.dumps(about), encoding="utf-8")

@@ -41,6 +41,8 @@ class Card:
     pooling: Pooling = "mean"
     id: str = ""
     dim: int = 0
+    cosines: tuple[float, float] | None = None
+    """Mean and standard deviation of the cosine between two unrelated texts, where known."""
 
 
 class _Loaded:
@@ -61,7 +63,9 @@ def read_card(folder: Path) -> Card:
     """
     try:
         if (folder / "damda.json").is_file():
-            return Card(**_json(folder / "damda.json"))
+            about = _json(folder / "damda.json")
+            cosines = about.pop("cosines", None)
+            return Card(**about, cosines=tuple(cosines) if cosines else None)
         prompts = _json(folder / "config_sentence_transformers.json").get("prompts") or {}
         length = _json(folder / "sentence_bert_config.json").get("max_seq_length")
         length = length or _json(folder / "config.json").get("max_position_embeddings") or 512
@@ -117,10 +121,16 @@ class OnnxEncoder:
         card = read_card(folder)
         self.id = card.id or f"onnx:{_digest(model, folder / 'tokenizer.json')}"
         given = {"query_prefix": query_prefix, "passage_prefix": passage_prefix}
-        changed = {name: prefix for name, prefix in given.items() if prefix is not None and prefix != getattr(card, name)}
+        changed = {name: prefix for name, prefix in given.items() if prefix not in (None, getattr(card, name))}
         if changed:
             self.id += ":" + hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
-        self.card = replace(card, **changed)
+            # No longer known for these prefixes.
+            card = replace(card, cosines=None)
+        self.card = replace(
+            card,
+            query_prefix=card.query_prefix if query_prefix is None else query_prefix,
+            passage_prefix=card.passage_prefix if passage_prefix is None else passage_prefix,
+        )
         self._model, self._folder = model, folder
         self._threads = threads or os.cpu_count() or 1
         self._lock = threading.Lock()
@@ -130,6 +140,11 @@ class OnnxEncoder:
     def dim(self) -> int:
         """Length of the vectors."""
         return self.card.dim or self.load().dim
+
+    @property
+    def cosines(self) -> tuple[float, float] | None:
+        """Mean and standard deviation of the cosine between two unrelated texts, where the model says so."""
+        return self.card.cosines
 
     def load(self) -> "_Loaded":
         """Load the model now; later calls return at once."""
@@ -141,7 +156,9 @@ class OnnxEncoder:
     def encode(self, texts: Sequence[str], *, kind: Kind) -> NDArray[np.float32]:
         """Unit vectors, shape (len(texts), dim). Longer texts are cut at the model's window."""
         prefix = self.card.query_prefix if kind == "query" else self.card.passage_prefix
-        tokens = [self._cut(e.ids) for e in self.load().tokenizer.encode_batch_fast([prefix + nfc(text) for text in texts])]
+        tokens = [
+            self._cut(e.ids) for e in self.load().tokenizer.encode_batch_fast([prefix + nfc(text) for text in texts])
+        ]
         out = np.empty((len(texts), self.dim), np.float32)
         batches = _batches(tokens)
         if len(batches) == 1 or self._threads == 1:
@@ -149,7 +166,9 @@ class OnnxEncoder:
                 out[batch] = self._run([tokens[i] for i in batch])
             return out
         with ThreadPoolExecutor(self._threads) as pool:
-            for batch, vectors in zip(batches, pool.map(lambda b: self._run([tokens[i] for i in b]), batches), strict=True):
+            for batch, vectors in zip(
+                batches, pool.map(lambda b: self._run([tokens[i] for i in b]), batches), strict=True
+            ):
                 out[batch] = vectors
         return out
 

@@ -48,7 +48,10 @@ class RemoteEncoder:
     ) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._client = httpx.Client(
-            base_url=url.rstrip("/") + "/", headers=headers, timeout=httpx.Timeout(timeout, connect=10), transport=transport
+            base_url=url.rstrip("/") + "/",
+            headers=headers,
+            timeout=httpx.Timeout(timeout, connect=10),
+            transport=transport,
         )
         self._url, self._sleep = url, sleep
         self._prefix = {"query": query_prefix, "passage": passage_prefix}

@@ -4,8 +4,8 @@ Knows: how to score a sentence against a question, and how sure to be before ans
 found.
 
 The weights below are fits on 1,500 questions of KLUE-MRC, TyDi QA (Korean) and XQuAD (English), half of them held out
-for the figures in docs/decisions/0004-extract.md. Cosines enter in units of the corpus's own cosines, so that they mean
-the same for another encoder.
+for the figures in docs/decisions/0004-extract.md. Cosines enter in units of what is usual for the encoder, so that they mean
+about the same for another one.
 """
 
 import math
@@ -19,10 +19,10 @@ from damda.types import NOT_FOUND, Analyser, Delta, Encoder, Hit, Message, Usage
 # Sentence score: cosine in standard deviations; shares of the question's words in the sentence, in it and its
 # neighbours, and in its passage with the headings; the passage's rank from 0; log of its length; whether it has the
 # number that the question asks for (+1, -1, 0 when it asks for none).
-_COSINE, _OWN, _NEAR, _PASSAGE, _RANK, _LENGTH, _NUMBER = 0.74, 1.0, 2.1, 2.0, -0.72, 0.51, 1.08
+_COSINE, _OWN, _NEAR, _PASSAGE, _RANK, _LENGTH, _NUMBER = 0.77, 0.9, 2.1, 2.0, -0.72, 0.52, 1.08
 # Confidence that the passages answer at all: a logistic function of the best sentence's cosine, the first passage's share
 # of the question's words, and how far the best sentence's score stands out over the median one.
-_SURE_COSINE, _SURE_PASSAGE, _SURE_MARGIN, _SURE_BIAS = 1.02, 1.77, 0.30, -5.59
+_SURE_COSINE, _SURE_PASSAGE, _SURE_MARGIN, _SURE_BIAS = 0.99, 1.41, 0.37, -5.41
 THRESHOLD = 0.30
 """Below this confidence the answer is NOT_FOUND; docs/decisions/0004-extract.md has the curve."""
 
@@ -64,7 +64,7 @@ class Extract:
 
     Args:
         encoder, analyser: compare sentences with the question.
-        cosines: (mean, standard deviation) of cosines between passages of the corpus.
+        cosines: (mean, standard deviation) of the cosine between two texts that have nothing to do with each other.
         quotes: most sentences of an answer.
         threshold: least confidence; None: `THRESHOLD`.
     """
@@ -93,8 +93,7 @@ class Extract:
         stop: Sequence[str] = (),
     ) -> Iterator[Delta]:
         """One delta a sentence. ``max_tokens``, ``temperature`` and ``stop`` are for models that write."""
-        question = messages[-1].content
-        ranked = sorted(self._candidates(question, passages), key=lambda c: -c.score) if passages else []
+        ranked = self.rank(messages[-1].content, passages)
         if not ranked or confidence(ranked) < self._threshold:
             yield Delta(NOT_FOUND, "stop", Usage())
             return
@@ -102,6 +101,10 @@ class Extract:
         for text in chosen[:-1]:
             yield Delta(text + "\n")
         yield Delta(chosen[-1], "stop", Usage())
+
+    def rank(self, question: str, passages: Sequence[Hit]) -> list[Candidate]:
+        """The sentences of the passages, the one that answers best first."""
+        return sorted(self._candidates(question, passages), key=lambda c: -c.score) if passages else []
 
     def _candidates(self, question: str, passages: Sequence[Hit]) -> list[Candidate]:
         spans = [sentences(hit.chunk.text) for hit in passages]

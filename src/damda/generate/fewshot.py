@@ -21,6 +21,8 @@ class Example:
     answer: str
 
 
+# Whole sentences: an answer then starts with the question's own subject. With bare answers Gemma-3-270M starts with any
+# number or place in sight (right sentence for 15 of 24 questions so, 13 with bare answers).
 EXAMPLES = (
     Example(
         (
@@ -28,7 +30,7 @@ EXAMPLES = (
             "한글날은 10월 9일이다.",
         ),
         "서울 지하철 1호선은 언제 개통되었나?",
-        "1974년 8월 15일에 개통되었다.",
+        "서울 지하철 1호선은 1974년 8월 15일에 개통되었다.",
     ),
     Example(
         (
@@ -44,7 +46,7 @@ EXAMPLES = (
             "연차 휴가는 사흘 전까지 팀장에게 신청한다. 급한 때에는 전화로 알린다.",
         ),
         "휴가는 누구에게 신청하나?",
-        "팀장에게 신청한다.",
+        "연차 휴가는 사흘 전까지 팀장에게 신청한다.",
     ),
 )
 

@@ -1,9 +1,9 @@
 """Decoding that can only quote: a grammar over the sentences of some passages, and the way back from its output.
 
 Knows: llguidance's Lark dialect (https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md). Does not know:
-models, prompts. A quote is a run of whole words inside one sentence, at most LONGEST characters: on 24 KLUE-MRC and
-TyDi questions Gemma-3-270M found the right sentence 13 times so, 12 times with spans of any characters (which end in
-mid-word), 4 times when it had to choose whole sentences (it then decides at their first syllable).
+models, prompts. A quote is a run of whole words inside one sentence, at most LONGEST characters. On 24 KLUE-MRC and
+TyDi questions Gemma-3-270M found the right sentence 13 times this way, 12 times with spans of any characters (which
+end in mid-word), 4 times when it had to choose whole sentences (it then decides at their first syllable).
 """
 
 import json

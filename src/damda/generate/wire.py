@@ -36,8 +36,9 @@ def events(chunks: Iterable[bytes]) -> Iterator[str]:
         elif not line and data:
             yield "\n".join(data)
             data = []
-    if data:  # a server that forgets the last blank line
-        yield "\n".join(data)
+    last = "\n".join(data)
+    if last == DONE or parse(last) is not None:  # the last blank line was forgotten; else the stream broke off in here
+        yield last
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:

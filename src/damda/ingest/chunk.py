@@ -23,7 +23,9 @@ _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*$")
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 _TABLE = re.compile(r"\s*\|")
 _RULE = re.compile(r"\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*$")
-_ITEM = re.compile(r"\s*(?:[-*+•·○◦▪□■※]|\(?\d{1,3}\\?[.)]|[가-하]\\?[.)]|[\u2460-\u2473\u326e-\u327b]|\*\*[\u2460-\u2473]\*\*)\s+")
+_ITEM = re.compile(
+    r"\s*(?:[-*+•·○◦▪□■※]|\(?\d{1,3}\\?[.)]|[가-하]\\?[.)]|[\u2460-\u2473\u326e-\u327b]|\*\*[\u2460-\u2473]\*\*)\s+"
+)
 # Parts of a Korean rule in plain text: 편 > 장 > 절 > 관 are headings, 조 is a heading with its text on the same line.
 _PART = re.compile(r"\s*제\s?\d+\s?(편|장|절|관)(?:의\d+)?(?:\s|$)")
 _ARTICLE = re.compile(r"\s*(제\s?\d+\s?조(?:의\s?\d+)?\s*[(（][^)）\n]{1,80}[)）])")

@@ -23,6 +23,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _BROKEN_SHARE = 0.001
 _CONTROL_SHARE = 0.02
 _FEW = 4
+_ENOUGH = 50
+_FREQUENT = frozenset("이다는의에가을를고은로기지하사한자도서")  # more than a third of any Korean text
 _SAMPLE = 200_000
 
 
@@ -88,11 +90,13 @@ def _legacy(data: bytes, ending: str, declared: str) -> str:
 
 
 def _looks_korean(text: str) -> bool:
-    """Whether CP949 was right: other encodings read as CP949 give few, and rare, Hangul syllables."""
+    """Whether CP949 was right: Japanese read as CP949 gives rare syllables, Chinese gives none of the frequent ones."""
     foreign = [c for c in text if c > "\x7f"]
     hangul = [c for c in foreign if "가" <= c <= "힣"]
     common = sum(len(c.encode("euc_kr", "ignore")) == 2 for c in hangul)  # rare ones are spelt out in 8 bytes
-    return len(hangul) >= 0.5 * len(foreign) and common >= 0.9 * len(hangul)
+    frequent = sum(c in _FREQUENT for c in hangul)
+    mostly = len(hangul) >= 0.5 * len(foreign) and common >= 0.9 * len(hangul)
+    return mostly and (len(hangul) < _ENOUGH or frequent >= 0.04 * len(hangul))
 
 
 def _is_everyday(char: str) -> bool:

@@ -164,7 +164,7 @@ class Sync:
     ) -> Iterator[_Piece]:
         kept: set[str] = set()
         new: list[tuple[Document, list[Chunk]]] = []
-        waiting = total = 0
+        waiting = total = told = 0
         for document in documents:
             if stored.get(document.id) == (found.source, document.version):
                 kept.add(document.id)
@@ -178,12 +178,14 @@ class Sync:
             new.append((document, chunks))
             waiting, total = waiting + len(chunks), total + len(chunks)
             if waiting >= _BATCH_CHUNKS:
-                yield _Piece(0, new)
+                size = found.size * len(new) // len(documents)
+                told += size
+                yield _Piece(size, new)
                 new, waiting = [], 0
         changed_at = int(found.stamp.split(":")[1]) / 1e9
         stamp = found.stamp if time.time() - changed_at > _TRUST_AFTER else ""
         gone = [doc_id for doc_id in old if doc_id not in kept]
-        yield _Piece(found.size, new, gone, FileState(found.source, stamp, len(kept), total))
+        yield _Piece(found.size - told, new, gone, FileState(found.source, stamp, len(kept), total))
 
     def _store(self, pieces: Iterator[_Piece], total: int, report: Report, progress: Progress) -> None:
         """Encode and store in batches. Reading runs one batch ahead in its own thread."""

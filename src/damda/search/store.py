@@ -13,11 +13,11 @@ process killed anywhere in between leaves texts that nothing refers to, no half 
 import re
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,7 +201,9 @@ class Store:
         rows = documents.search().select(["id", "version"]).to_arrow().to_pylist()
         unused = [row for row in rows if (row["id"], row["version"]) not in used]
         for start in range(0, len(unused), 500):
-            pairs = (f"(id = {_text(r['id'])} AND version = {_text(r['version'])})" for r in unused[start : start + 500])
+            pairs = (
+                f"(id = {_text(r['id'])} AND version = {_text(r['version'])})" for r in unused[start : start + 500]
+            )
             documents.delete(" OR ".join(pairs))
         documents.optimize(cleanup_older_than=_KEEP_VERSIONS)
 

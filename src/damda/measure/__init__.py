@@ -1,0 +1,1 @@
+"""Does it work, how well, how fast."""

@@ -1,0 +1,59 @@
+"""How good a ranking is, by trec_eval's definitions, and whether a difference is more than chance.
+
+Knows: runs, qrels, metrics. Does not know: where the runs come from. Needs the extra ``measure``.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from damda.errors import MissingExtra
+from damda.types import Hit
+
+METRICS = {"hit@1": "Success@1", "hit@10": "Success@10", "mrr@10": "RR@10", "ndcg@10": "nDCG@10"}
+
+Run = Mapping[str, Mapping[str, float]]
+"""query id -> document id -> score."""
+
+
+def best_of_documents(hits: Sequence[Hit]) -> list[tuple[str, Hit]]:
+    """Each document with its best passage, in order: a document ranks where its best passage does."""
+    best: dict[str, Hit] = {}
+    for hit in hits:
+        best.setdefault(hit.chunk.doc_id, hit)
+    return list(best.items())
+
+
+def per_query(qrels: Mapping[str, frozenset[str]], run: Run) -> dict[str, dict[str, float]]:
+    """Metric name -> query id -> value. A query that the run lacks counts as 0.
+
+    Raises:
+        MissingExtra: ir-measures is not installed.
+    """
+    try:
+        import ir_measures
+    except ImportError as error:
+        raise MissingExtra("measuring retrieval", "measure") from error
+    measures = {ir_measures.parse_measure(theirs): ours for ours, theirs in METRICS.items()}
+    values = {name: dict.fromkeys(qrels, 0.0) for name in METRICS}
+    relevant = {query: dict.fromkeys(documents, 1) for query, documents in qrels.items()}
+    found = {query: dict(documents) for query, documents in run.items() if documents}
+    for metric in ir_measures.iter_calc(list(measures), relevant, found):
+        values[measures[metric.measure]][metric.query_id] = float(metric.value)
+    return values
+
+
+def paired_p(a: Sequence[float], b: Sequence[float], *, rounds: int = 10_000, seed: int = 0) -> float:
+    """Two-sided p of the paired randomisation test on the mean difference: the signs of the differences are shuffled.
+
+    Source: Smucker, Allan and Carterette, "A comparison of statistical significance tests for information retrieval
+    evaluation", CIKM 2007.
+    """
+    differences = np.asarray(a) - np.asarray(b)
+    seen = abs(differences.mean()) - 1e-12
+    generator = np.random.default_rng(seed)
+    beyond = 0
+    for size in [1000] * (rounds // 1000):
+        signs = generator.integers(0, 2, (size, len(differences)), dtype=np.int8) * 2 - 1
+        beyond += int((abs((signs * differences).mean(axis=1)) >= seen).sum())
+    return (beyond + 1) / (rounds // 1000 * 1000 + 1)

@@ -1,0 +1,131 @@
+"""What every Generator keeps to, whichever it is: a fake one, Remote over a fake transport, Llama where weights are."""
+
+import json
+from collections.abc import Generator as Closeable
+from collections.abc import Iterator, Sequence
+
+import httpx
+import pytest
+from test_llama import MISSING, smollm
+
+from damda.config import LlamaSettings, RemoteSettings
+from damda.generate.llama import Llama
+from damda.generate.remote import Remote
+from damda.types import Chunk, Delta, Generator, Hit, Message, Usage
+
+PASSAGE = "The library opens at nine. It closes at six."
+HITS = [Hit(Chunk("c", "d", PASSAGE, 0, len(PASSAGE)), 1.0, "bm25")]
+ASK = [Message("system", f"Answer from the passages.\n\n[1] {PASSAGE}"), Message("user", "When does it open?")]
+
+
+class Fake:
+    """Says words of the passages, one a token."""
+
+    id = "fake"
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        *,
+        passages: Sequence[Hit] = (),
+        max_tokens: int = 512,
+        temperature: float = 0.0,
+        stop: Sequence[str] = (),
+    ) -> Iterator[Delta]:
+        words = [f"{word} " for hit in passages for word in hit.chunk.text.split()]
+        for word in words[:max_tokens]:
+            if any(end in word for end in stop):
+                yield Delta(finish="stop", usage=Usage(1, 1))
+                return
+            yield Delta(word)
+        yield Delta(finish="length" if max_tokens < len(words) else "stop", usage=Usage(1, len(words)))
+
+
+def remote() -> Remote:
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked = json.loads(request.content)
+        words = [f"{word} " for word in PASSAGE.split()][: asked["max_tokens"]]
+        finish = "length" if len(words) < len(PASSAGE.split()) else "stop"
+        chunks: list[object] = [{"choices": [{"delta": {"content": word}}]} for word in words]
+        chunks.append({"choices": [{"delta": {}, "finish_reason": finish}]})
+        chunks.append({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": len(words)}})
+        body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+        return httpx.Response(200, text=body, headers={"content-type": "text/event-stream"})
+
+    return Remote(RemoteSettings(url="http://llm.test/v1", model="m"), transport=httpx.MockTransport(answer))
+
+
+@pytest.fixture(scope="module", params=["fake", "remote", "llama-write", "llama-quote"])
+def generator(request: pytest.FixtureRequest) -> Iterator[Generator]:
+    if request.param == "fake":
+        yield Fake()
+    elif request.param == "remote":
+        yield remote()
+    else:
+        path = smollm()
+        if path is None:
+            pytest.skip(MISSING)
+        mode = request.param.removeprefix("llama-")
+        llama = Llama(LlamaSettings.model_validate({"mode": mode, "context": 1024, "threads": 1}), path=path)
+        yield llama
+        llama.close()
+
+
+def whole(generator: Generator, max_tokens: int = 24) -> list[Delta]:
+    return list(generator.stream(ASK, passages=HITS, max_tokens=max_tokens))
+
+
+def test_the_last_delta_and_only_that_has_a_finish(generator: Generator) -> None:
+    deltas = whole(generator)
+    assert [delta.finish is not None for delta in deltas] == [False] * (len(deltas) - 1) + [True]
+
+
+def test_there_is_text_and_usage(generator: Generator) -> None:
+    deltas = whole(generator)
+    assert "".join(delta.text for delta in deltas).strip()
+    assert isinstance(deltas[-1].usage, Usage) and deltas[-1].usage.completion_tokens > 0
+
+
+def test_nothing_after_the_end(generator: Generator) -> None:
+    stream = generator.stream(ASK, passages=HITS, max_tokens=4)
+    list(stream)
+    with pytest.raises(StopIteration):
+        next(stream)
+
+
+def test_one_after_the_other_says_the_same(generator: Generator) -> None:
+    first, second = whole(generator), whole(generator)
+    assert first == second
+
+
+def test_two_at_once(generator: Generator) -> None:
+    one, two = (generator.stream(ASK, passages=HITS, max_tokens=8) for _ in range(2))
+    mixed = [(next(one), next(two))]
+    assert mixed[0][0] == mixed[0][1]
+    assert list(one) == list(two)
+
+
+def test_closing_early(generator: Generator) -> None:
+    stream = generator.stream(ASK, passages=HITS, max_tokens=200)
+    first = next(stream)
+    assert isinstance(stream, Closeable)
+    stream.close()
+    assert next(stream, None) is None
+    assert next(generator.stream(ASK, passages=HITS, max_tokens=200)) == first
+
+
+def test_closing_what_was_never_started(generator: Generator) -> None:
+    stream = generator.stream(ASK, passages=HITS)
+    assert isinstance(stream, Closeable)
+    stream.close()
+    assert whole(generator, 4)[-1].finish
+
+
+def test_too_few_tokens_is_a_length(generator: Generator) -> None:
+    assert whole(generator, 1)[-1].finish == "length"
+
+
+def test_id_is_a_name_that_stays(generator: Generator) -> None:
+    before = generator.id
+    whole(generator, 1)
+    assert generator.id == before != ""
