@@ -2,8 +2,8 @@
 
 python benchmarks/answers.py DATASET [--home DIR] [--sample N]
 
-DATASET: a folder in BEIR layout whose queries.jsonl has "answers". Every question is asked twice: with the whole index, and with
-the passages that qrels call relevant hidden from the search.
+DATASET: a folder in BEIR layout whose queries.jsonl has "answers". Every question is asked twice: with the whole
+index, and with the passages that qrels call relevant hidden from the search.
 """
 
 import argparse

@@ -69,7 +69,10 @@ def _print(table: dict[str, dict[str, Any]]) -> None:
     for source, row in table.items():
         print(f"\n{source}, {row['questions']} questions" + "".join(f"{metric:>10}" for metric in METRICS))
         for mode, means in row["modes"].items():
-            print(f"{mode:<{len(source) + 12 + len(str(row['questions']))}}" + "".join(f"{v:>10.3f}" for v in means.values()))
+            print(
+                f"{mode:<{len(source) + 12 + len(str(row['questions']))}}"
+                + "".join(f"{v:>10.3f}" for v in means.values())
+            )
         against = row["hybrid_minus_better_half"]
         print(f"hybrid against {against['better_half']}: nDCG@10 {against['ndcg@10']:+.3f}, p = {against['p']}")
 

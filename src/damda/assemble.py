@@ -17,7 +17,7 @@ from damda.answer.pipeline import Pipeline
 from damda.config import EncoderSettings, Settings
 from damda.embed.encoder import OnnxEncoder
 from damda.errors import ConfigError, DamdaError
-from damda.generate.extract import Extract
+from damda.generate.extract import Extract, Gated
 from damda.home import Home, home_of
 from damda.ingest.chunk import CHUNKER_VERSION
 from damda.ingest.sync import Sync
@@ -172,22 +172,23 @@ def built_in_encoder(name: str, progress: Progress = quiet) -> Path:
 
 def make_generator(settings: Settings, encoder: Encoder, analyser: Morphemes, store: Store) -> Generator:
     """The generator that ``answer.generator`` names; making one loads nothing."""
-    if settings.answer.generator == "llama":
-        from damda.generate.llama import Llama
-
-        return Llama(settings.llama.model_copy(update={"model": weights.gguf(settings.llama.model)}))
     if settings.answer.generator == "remote":
         from damda.generate.remote import Remote
 
         return Remote(settings.remote)
     known = encoder.cosines if isinstance(encoder, OnnxEncoder) else None
-    return Extract(
+    reader = Extract(
         encoder,
         analyser,
         lambda: known or store.cosines(),
         quotes=settings.answer.quotes,
         threshold=settings.answer.threshold,
     )
+    if settings.answer.generator == "llama":
+        from damda.generate.llama import Llama
+
+        return Gated(Llama(settings.llama.model_copy(update={"model": weights.gguf(settings.llama.model)})), reader)
+    return reader
 
 
 def pull(name: str, progress: Progress = quiet) -> Path:

@@ -6,6 +6,7 @@ English and numbers go the same way: a search over content morphemes has to find
 """
 
 import re
+import tempfile
 import threading
 import unicodedata
 from collections.abc import Sequence
@@ -22,8 +23,15 @@ if TYPE_CHECKING:
 MORPHEMES_VERSION = "kiwi-content-1"
 
 
+_HALF = re.compile("[\ud800-\udfff]")
+
+
 def nfc(text: str) -> str:
-    """NFC. macOS writes Hangul decomposed, and no vocabulary or dictionary knows decomposed Hangul."""
+    """NFC. macOS writes Hangul decomposed, and no vocabulary or dictionary knows decomposed Hangul.
+
+    Half characters (what Python makes of bytes that are no text) become U+FFFD: no analyser or tokenizer takes them.
+    """
+    text = _HALF.sub("\ufffd", text)
     return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
 
 
@@ -35,9 +43,9 @@ _END = re.compile(
     """,
     re.VERBOSE,
 )
-# A stop after these does not end a sentence: "1. 목적", "가. 범위", "J. Kim", "e.g. this", "제3항. " at a line's start.
+# A stop after these does not end a sentence: "1. 목적", "2024. 1. 1.부터", "가. 범위", "J. Kim", "e.g. this".
 _NO_END = re.compile(
-    r"(?:^|\s|\()(?:\d{1,3}|[가나다라마바사아자차카타파하]|[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|St|No|Fig|vs|etc|cf|e\.g|i\.e|approx|Inc|Ltd|Co)\.$"
+    r"(?:^|\s|\()(?:\d{1,4}|[가나다라마바사아자차카타파하]|[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|St|No|Fig|vs|etc|cf|e\.g|i\.e|approx|Inc|Ltd|Co)\.$"
 )
 
 
@@ -63,8 +71,8 @@ def _append(spans: list[tuple[int, int]], text: str, start: int, end: int) -> in
     return end
 
 
-# Content: nouns, bound nouns, numerals, determiners, verbs, adjectives, roots, noun affixes, adverbs, foreign words, Han
-# characters, numbers, addresses. Particles, endings, copula and auxiliaries are left out.
+# Content: nouns, bound nouns, numerals, determiners, verbs, adjectives, roots, noun affixes, adverbs, foreign words,
+# Han characters, numbers, addresses. Particles, endings, copula and auxiliaries are left out.
 _CONTENT = frozenset(
     "NNG NNP NNB NR MM VV VA XR XPN XSN MAG SL SH SN W_URL W_EMAIL W_HASHTAG W_MENTION W_SERIAL".split()
 )
@@ -130,7 +138,12 @@ class Morphemes:
         kiwi = Kiwi(num_workers=self._threads, load_multi_dict=False)
         if self._dictionary:
             try:
-                kiwi.load_user_dictionary(self._dictionary)
+                # Through a copy, for Kiwi takes the mark that Windows editors put at a file's start for part of a word.
+                words = Path(self._dictionary).read_text(encoding="utf-8-sig")
+                with tempfile.TemporaryDirectory() as folder:
+                    copy = Path(folder) / "words"
+                    copy.write_text(words, encoding="utf-8")
+                    kiwi.load_user_dictionary(str(copy))
             except (OSError, ValueError, RuntimeError) as error:
                 raise ConfigError(f"search.user_dictionary {self._dictionary}: {error}") from error
         return kiwi

@@ -1,7 +1,8 @@
 """Ties what was said to where it stands.
 
-Knows: when words of an answer are words of a passage, and when a passage supports a sentence. Does not know: who wrote the
-sentence. A quote is verbatim or it is not a quote: each is compared with the stored document before it is returned.
+Knows: when words of an answer are words of a passage, and when a passage supports a sentence. Does not know: who
+wrote the sentence. A quote is verbatim or it is not a quote: each is compared with the stored document before it is
+returned.
 """
 
 import re

@@ -1,7 +1,7 @@
 """The command line. Thin: each command parses, calls the library, shows the result.
 
-Exit codes: 0 done; 1 an error that damda explains; 2 wrong usage; 3 the documents don't answer (ask); 4 some files could not
-be read (index --strict); 130 interrupted.
+Exit codes: 0 done; 1 an error that damda explains; 2 wrong usage; 3 the documents don't answer (ask); 4 some files
+could not be read (index --strict); 130 interrupted.
 """
 
 import sys

@@ -241,4 +241,3 @@ def _write_run(
                     file.write(f"{query_id} Q0 {name} {rank} {hit.score:.6f} {tag or hit.by}\n")
     draft.replace(path)
     show.note(f"{len(queries)} queries written to {path}", silent=silent)
-

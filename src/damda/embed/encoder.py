@@ -160,7 +160,9 @@ class OnnxEncoder:
             self._cut(e.ids) for e in self.load().tokenizer.encode_batch_fast([prefix + nfc(text) for text in texts])
         ]
         out = np.empty((len(texts), self.dim), np.float32)
-        batches = _batches(tokens)
+        # A model without a mask can't be padded for: its texts run alone, so a vector never depends on its neighbours.
+        masked = "attention_mask" in self.load().inputs
+        batches = _batches(tokens) if masked else [[i] for i in range(len(tokens))]
         if len(batches) == 1 or self._threads == 1:
             for batch in batches:
                 out[batch] = self._run([tokens[i] for i in batch])
@@ -191,16 +193,20 @@ class OnnxEncoder:
         model = self.load()
         states = model.session.run([model.output], {k: v for k, v in feed.items() if k in model.inputs})[0]
         vectors = states if model.pooled else _pool(states, mask, self.card.pooling)
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        unit: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return unit
 
 
 def _pool(states: NDArray[np.float32], mask: NDArray[np.int64], how: Pooling) -> NDArray[np.float32]:
     if how == "cls":
         return states[:, 0]
     real = mask[:, :, None].astype(np.float32)
-    if how == "max":
-        return np.where(real > 0, states, -np.inf).max(axis=1)
-    return (states * real).sum(axis=1) / np.maximum(real.sum(axis=1), 1)
+    pooled: NDArray[np.float32] = (
+        np.where(real > 0, states, -np.inf).max(axis=1)
+        if how == "max"
+        else (states * real).sum(axis=1) / np.maximum(real.sum(axis=1), 1)
+    )
+    return pooled
 
 
 def _batches(tokens: list[list[int]]) -> list[list[int]]:
@@ -230,7 +236,8 @@ def _load_session(path: Path) -> Any:  # onnxruntime ships no type of its own fo
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    # Batches run side by side, one thread each: that scales with the cores, splitting one product over threads does not.
+    # Batches run side by side, one thread each: that scales with the cores, splitting one product over threads does
+    # not.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     try:

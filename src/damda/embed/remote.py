@@ -71,7 +71,8 @@ class RemoteEncoder:
         inputs = [self._prefix[kind] + nfc(text) for text in texts]
         rows = [row for at in range(0, len(inputs), _BATCH) for row in self._embed(inputs[at : at + _BATCH])]
         vectors = np.array(rows, np.float32).reshape(len(texts), -1 if rows else self.dim)
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        unit: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return unit
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """An upper guess, for the tokenizer is elsewhere: a token a Hangul or Han character, one in three of the rest."""

@@ -1,11 +1,11 @@
 """Answers without a language model: the sentences of the passages that answer, or NOT_FOUND.
 
-Knows: how to score a sentence against a question, and how sure to be before answering at all. Does not know: how passages were
-found.
+Knows: how to score a sentence against a question, and how sure to be before answering at all. Does not know: how
+passages were found.
 
 The weights below are fits on 1,500 questions of KLUE-MRC, TyDi QA (Korean) and XQuAD (English), half of them held out
-for the figures in docs/decisions/0004-extract.md. Cosines enter in units of what is usual for the encoder, so that they mean
-about the same for another one.
+for the figures in docs/decisions/0004-extract.md. Cosines enter in units of what is usual for the encoder, so that
+they mean about the same for another one.
 """
 
 import math
@@ -14,20 +14,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from damda.korean import sentences
-from damda.types import NOT_FOUND, Analyser, Delta, Encoder, Hit, Message, Usage
+from damda.types import NOT_FOUND, Analyser, Delta, Encoder, Generator, Hit, Message, Usage
 
 # Sentence score: cosine in standard deviations; shares of the question's words in the sentence, in it and its
 # neighbours, and in its passage with the headings; the passage's rank from 0; log of its length; whether it has the
 # number that the question asks for (+1, -1, 0 when it asks for none).
 _COSINE, _OWN, _NEAR, _PASSAGE, _RANK, _LENGTH, _NUMBER = 0.77, 0.9, 2.1, 2.0, -0.72, 0.52, 1.08
-# Confidence that the passages answer at all: a logistic function of the best sentence's cosine, the first passage's share
-# of the question's words, and how far the best sentence's score stands out over the median one.
+# Confidence that the passages answer at all: a logistic function of the best sentence's cosine, the first passage's
+# share of the question's words, and how far the best sentence's score stands out over the median one.
 _SURE_COSINE, _SURE_PASSAGE, _SURE_MARGIN, _SURE_BIAS = 0.99, 1.41, 0.37, -5.41
 THRESHOLD = 0.30
 """Below this confidence the answer is NOT_FOUND; docs/decisions/0004-extract.md has the curve."""
 
 _ASKS_NUMBER = re.compile(
-    r"몇|얼마|언제|년도|연도|날짜|며칠|나이|인구|how (?:many|much|long|old|far|often)|when\b|what (?:year|date|percent)",
+    r"몇|얼마|언제|년도|연도|날짜|며칠|나이|인구"
+    r"|how (?:many|much|long|old|far|often)|when\b|what (?:year|date|percent)",
     re.IGNORECASE,
 )
 _DIGIT = re.compile(r"\d")
@@ -94,7 +95,7 @@ class Extract:
     ) -> Iterator[Delta]:
         """One delta a sentence. ``max_tokens``, ``temperature`` and ``stop`` are for models that write."""
         ranked = self.rank(messages[-1].content, passages)
-        if not ranked or confidence(ranked) < self._threshold:
+        if not self.answers(ranked):
             yield Delta(NOT_FOUND, "stop", Usage())
             return
         chosen = list(dict.fromkeys(candidate.text for candidate in ranked))[: self._quotes]
@@ -105,6 +106,10 @@ class Extract:
     def rank(self, question: str, passages: Sequence[Hit]) -> list[Candidate]:
         """The sentences of the passages, the one that answers best first."""
         return sorted(self._candidates(question, passages), key=lambda c: -c.score) if passages else []
+
+    def answers(self, ranked: Sequence[Candidate]) -> bool:
+        """Whether ranked sentences are likely enough to answer."""
+        return bool(ranked) and confidence(ranked) >= self._threshold
 
     def _candidates(self, question: str, passages: Sequence[Hit]) -> list[Candidate]:
         spans = [sentences(hit.chunk.text) for hit in passages]
@@ -120,7 +125,7 @@ class Extract:
             return len(wanted.intersection(frozenset().union(*of))) / len(wanted) if wanted else 0.0
 
         candidates, at = [], 0
-        for rank, (hit, found) in enumerate(zip(passages, spans, strict=True)):
+        for rank, found in enumerate(spans):
             own = words[at : at + len(found)]
             passage = share(*own, words[len(texts) + rank])
             for n in range(len(found)):
@@ -134,6 +139,38 @@ class Extract:
                 candidates.append(Candidate(text, rank, cosine, share(own[n]), share(*near), passage, number))
             at += len(found)
         return candidates
+
+
+class Gated:
+    """A generator that is asked only when the passages seem to answer the question. Fits ``Generator``.
+
+    For language models too small to say "not found" by themselves: below the threshold they are not asked.
+    """
+
+    def __init__(self, generator: Generator, reader: Extract) -> None:
+        self._generator, self._reader = generator, reader
+
+    @property
+    def id(self) -> str:
+        """The generator's, with the gate's threshold: another threshold refuses other questions."""
+        return f"{self._generator.id}({self._reader.id})"
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        *,
+        passages: Sequence[Hit] = (),
+        max_tokens: int = 512,
+        temperature: float = 0.0,
+        stop: Sequence[str] = (),
+    ) -> Iterator[Delta]:
+        """NOT_FOUND when the passages don't seem to answer, else the generator's own stream."""
+        if not self._reader.answers(self._reader.rank(messages[-1].content, passages)):
+            yield Delta(NOT_FOUND, "stop", Usage())
+            return
+        yield from self._generator.stream(
+            messages, passages=passages, max_tokens=max_tokens, temperature=temperature, stop=stop
+        )
 
 
 def confidence(ranked: Sequence[Candidate]) -> float:

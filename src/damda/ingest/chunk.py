@@ -1,7 +1,7 @@
 """Document -> Chunks: by structure, then by sentences, to a token budget.
 
-Knows: Markdown's blocks, the articles of Korean rules and statutes, sentence ends. Does not know: which tokenizer counts (it is
-given), or what the passages are for.
+Knows: Markdown's blocks, the articles of Korean rules and statutes, sentence ends. Does not know: which tokenizer
+counts (it is given), or what the passages are for.
 
 Every chunk is a span: ``document.text[chunk.start:chunk.end] == chunk.text``. The path of headings above a chunk goes
 into ``heading``, outside the offsets, so that "제2항" alone in a passage still says which article it belongs to.
@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from damda.korean import sentences
 from damda.types import Chunk, Document
 
-CHUNKER_VERSION = "blocks-1"
+CHUNKER_VERSION = "blocks-2"
 
 Counter = Callable[[Sequence[str]], list[int]]
 Span = tuple[int, int]
 
-_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*$")
+_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*)$")
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 _TABLE = re.compile(r"\s*\|")
 _RULE = re.compile(r"\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*$")
@@ -88,7 +88,7 @@ def _sections(text: str) -> Iterator[_Section]:
         if kind == "text":
             section.blocks.append((start, end))
             continue
-        yield _closed(section, level if kind == "heading" else 0, path)
+        yield _closed(section, level, path)
         while path and path[-1][0] >= level:
             path.pop()
         path.append((level, name))
@@ -114,7 +114,7 @@ def _blocks(text: str) -> Iterator[tuple[str, int, int, int, str]]:
         line = text[start:end]
         this, level, name = ("fence", 0, "") if fenced else _kind(line)
         continues = this == kind and this in ("table", "paragraph", "fence")
-        continues = continues or (kind == "item" and this == "paragraph") or (kind == "article" and this == "paragraph")
+        continues = continues or (kind == "item" and this == "paragraph")
         if open_at is not None and not continues:
             yield "text", open_at, end_at, 0, ""
             open_at = None
@@ -158,7 +158,7 @@ def _kind(line: str) -> tuple[str, int, str]:
     if not line.strip():
         return "blank", 0, ""
     if heading := _HEADING.match(line):
-        return "heading", len(heading[1]), plain(heading[2])
+        return "heading", len(heading[1]), plain(_unclosed(heading[2].strip()))
     if _TABLE.match(line):
         return "table", 0, ""
     if part := _PART.match(line):
@@ -169,13 +169,19 @@ def _kind(line: str) -> tuple[str, int, str]:
     return ("item" if _ITEM.match(line) else "paragraph"), 0, ""
 
 
+def _unclosed(heading: str) -> str:
+    """A heading's text without closing marks: "이름 ##" is "이름", but "C#" is "C#"."""
+    bare = heading.rstrip("#")
+    return bare if not bare or bare[-1].isspace() else heading
+
+
 def plain(markdown: str) -> str:
     """A heading without its markup: links keep their text, anchors and emphasis go."""
     return _MARKUP.sub(lambda m: m[1] or "", markdown).strip()
 
 
 def _pack(text: str, blocks: list[Span], count_tokens: Counter, budget: int) -> Iterator[tuple[Span, str]]:
-    """Neighbouring blocks together while they fit; a block over the budget is cut. Yields (span, columns of a cut table)."""
+    """Neighbouring blocks together while they fit; one over the budget is cut. Yields (span, columns of a cut table)."""
     sizes = count_tokens([text[a:b] for a, b in blocks])
     run: Span | None = None
     used = 0

@@ -4,14 +4,14 @@ Knows: which files changed, in which order to store so that nothing reported is 
 encoding overlap. Does not know: formats, models, tables; they come as arguments.
 
 A file is looked at again when its stamp (size, times, inode) differs; a document is encoded again when its bytes do.
-Documents are stored in batches, each whole. A file counts as done after its last document: a run that was killed goes on where
-it stopped, and re-reads at most the files of one batch.
+Documents are stored in batches, each whole. A file counts as done after its last document: a run that was killed goes on
+where it stopped, and re-reads at most the files of one batch.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from damda.config import ReadSettings
@@ -24,13 +24,19 @@ from damda.types import Analyser, Chunk, Document, Encoder, FileState, Library, 
 # A batch is stored when it has this many passages, or has waited this long: what a kill can cost.
 _BATCH_CHUNKS = 512
 _BATCH_SECONDS = 10.0
-# A file changed within this time before it was read may change again without a new time stamp; its stamp is not trusted.
+# A file changed so shortly before it was read may change again without a new time stamp; its stamp is not trusted.
 _TRUST_AFTER = 2.0
+# How the error of a file begins that holds a document which another file has: it is tried again when any file changes.
+_TAKEN = "already stored from "
 
 
 @dataclass(slots=True)
 class Report:
-    """What a sync did. ``rebuilt`` names the settings that changed so that everything was encoded again. ``seconds`` says where the time went (stages overlap, so they add up to more than ``wall``)."""
+    """What a sync did.
+
+    ``rebuilt`` names the settings that changed so that everything was encoded again. ``seconds`` says where the time
+    went (stages overlap, so they add up to more than ``wall``).
+    """
 
     unchanged: int = 0
     read: int = 0
@@ -59,6 +65,8 @@ class _Piece:
     new: list[tuple[Document, list[Chunk]]]
     gone: list[str] = field(default_factory=list)
     state: FileState | None = None
+    changed: bool = True
+    """Of a last piece: whether the file brought or lost a document, or is new; its stamp alone may have changed."""
 
     @property
     def chunks(self) -> int:
@@ -111,6 +119,10 @@ class Sync:
         known = self._library.files()
         changed = [f for f in found if f.source not in known or known[f.source].stamp != f.stamp]
         gone = sorted(known.keys() - {f.source for f in found})
+        if changed or gone:
+            waiting = {state.source for state in known.values() if state.error.startswith(_TAKEN)}
+            waiting |= {f.source for f in changed}
+            changed = [f for f in found if f.source in waiting]
         report.unchanged = len(found) - len(changed)
         report.clock("scan", begun)
         if changed or gone or self._library.unfinished():
@@ -143,16 +155,21 @@ class Sync:
         by_source: dict[str, list[str]] = {}
         for doc_id, (source, _) in stored.items():
             by_source.setdefault(source, []).append(doc_id)
-        for found in changed:
+        # Documents may move between files that changed: until its file is read, an id belongs to whoever has it now.
+        unread = {found.source for found in changed}
+        for fresh in changed:
             since = time.perf_counter()
+            found = replace(fresh, stamp=_stamp(fresh))
+            unread.remove(found.source)
+            old = by_source.get(found.source, [])
             try:
                 documents = read(found, self._reading)
-                _check_ids(documents, stored)
+                _check_ids(documents, stored, unread)
             except ReadError as error:
-                yield _Piece(found.size, [], state=FileState(found.source, found.stamp, error=str(error)))
+                yield _Piece(found.size, [], state=FileState(found.source, found.stamp, len(old), error=str(error)))
                 continue
             report.clock("read", since)
-            yield from self._pieces(found, documents, by_source.get(found.source, []), stored, report)
+            yield from self._pieces(found, documents, old, stored, report)
 
     def _pieces(
         self,
@@ -175,6 +192,7 @@ class Sync:
             if not chunks:
                 continue
             kept.add(document.id)
+            stored[document.id] = (found.source, document.version)
             new.append((document, chunks))
             waiting, total = waiting + len(chunks), total + len(chunks)
             if waiting >= _BATCH_CHUNKS:
@@ -182,10 +200,11 @@ class Sync:
                 told += size
                 yield _Piece(size, new)
                 new, waiting = [], 0
-        changed_at = int(found.stamp.split(":")[1]) / 1e9
-        stamp = found.stamp if time.time() - changed_at > _TRUST_AFTER else ""
-        gone = [doc_id for doc_id in old if doc_id not in kept]
-        yield _Piece(found.size - told, new, gone, FileState(found.source, stamp, len(kept), total))
+        gone = [doc_id for doc_id in old if doc_id not in kept and stored[doc_id][0] == found.source]
+        for doc_id in gone:
+            del stored[doc_id]
+        state = FileState(found.source, found.stamp, len(kept), total)
+        yield _Piece(found.size - told, new, gone, state, changed=bool(total or gone or not old))
 
     def _store(self, pieces: Iterator[_Piece], total: int, report: Report, progress: Progress) -> None:
         """Encode and store in batches. Reading runs one batch ahead in its own thread."""
@@ -247,18 +266,25 @@ class Sync:
     def _commit(self, batch: list[_Piece], prepared: list[Prepared]) -> None:
         if prepared:
             self._library.put(prepared)
-        self._library.forget([doc_id for piece in batch for doc_id in piece.gone])
+        here = {p.document.id for p in prepared}
+        self._library.forget([doc_id for piece in batch for doc_id in piece.gone if doc_id not in here])
         self._library.record([piece.state for piece in batch if piece.state])
 
 
-def _check_ids(documents: list[Document], stored: dict[str, tuple[str, str]]) -> None:
+def _stamp(found: Found) -> str:
+    """The file's stamp; "", which equals none, if the file is so fresh that it may change again under the same one."""
+    times = (int(part) / 1e9 for part in found.stamp.split(":")[1:3])
+    return "" if any(abs(time.time() - changed) < _TRUST_AFTER for changed in times) else found.stamp
+
+
+def _check_ids(documents: list[Document], stored: dict[str, tuple[str, str]], unread: set[str]) -> None:
     seen: set[str] = set()
     for document in documents:
         before = stored.get(document.id)
         if document.id in seen:
             raise ReadError(f"the id {document.id!r} stands twice in it; ids must be unique")
-        if before is not None and before[0] != document.source:
-            raise ReadError(f"its document {document.id!r} is already stored from {before[0]}; ids must be unique")
+        if before is not None and before[0] != document.source and before[0] not in unread:
+            raise ReadError(f"{_TAKEN}{before[0]}: the document {document.id!r}; ids must be unique")
         seen.add(document.id)
 
 
@@ -268,8 +294,10 @@ def _count(report: Report, batch: list[_Piece]) -> None:
         report.chunks += piece.chunks
         if piece.state and piece.state.error:
             report.failed.append(piece.state)
-        elif piece.state:
+        elif piece.state and piece.changed:
             report.read += 1
+        elif piece.state:
+            report.unchanged += 1
 
 
 def _batched(pieces: Iterator[_Piece]) -> Iterator[list[_Piece]]:

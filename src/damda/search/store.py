@@ -1,19 +1,20 @@
 """Documents and passages on disk, in LanceDB tables.
 
-Knows: the tables, what is atomic, how a filter becomes SQL. Does not know: encoders, morphemes (it stores and matches
-what it is given), or files.
+Knows: the tables, what is atomic. Does not know: encoders, morphemes (it stores and matches what it is given), files.
 
 Three tables. ``chunks-F`` has a row a passage: its words, its vector, the document's version. ``files-F`` has a row a
-file. ``documents`` has the texts by (id, version). F is the fingerprint of everything that decides what a passage row holds,
-so rows of two encoders never share a table. The commit to ``chunks-F`` is what makes a document visible, all of it at
-once: its text is written before that commit, and the text of the version that it replaces is removed a run later. A
-process killed anywhere in between leaves texts that nothing refers to, no half document.
+file. ``documents-F`` has the texts by (id, version). F is the fingerprint of everything that decides what a passage row
+holds, so rows of two encoders never share a table, and offsets never meet a text that was read in another way.
+
+The commit to ``chunks-F`` is what makes a document visible, all of it at once: its text is written before that commit,
+and the text of the version that it replaces is removed when the run ends (a process that is reading keeps the state
+that it has opened). A process killed anywhere in between leaves texts that nothing refers to, no half document.
 """
 
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +24,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from damda.errors import StoreError
-from damda.types import NO_META, Chunk, Document, FileState, Prepared, Progress, Where
+from damda.search.rows import (
+    COLUMNS,
+    as_document,
+    chunk_rows,
+    chunk_schema,
+    document_rows,
+    document_schema,
+    file_rows,
+    file_schema,
+)
+from damda.search.where import among, quoted, sql
+from damda.types import Chunk, Document, FileState, Prepared, Progress, Where
 
 if TYPE_CHECKING:
     import lancedb
@@ -34,32 +46,11 @@ _APPROXIMATE_FROM = 20_000
 # Versions that a reader may still hold are kept this long.
 _KEEP_VERSIONS = timedelta(hours=1)
 _REFRESH_SECONDS = 0.5
+# What LanceDB's messages say of its own source.
+_NOISE = re.compile(r", /\S+\.rs:\d+:\d+|lance error: |Wrapped error: |Generic N/A error: ")
 _COSINES_SAMPLE = 500
 # With fewer passages a sample says little: take what multilingual-e5-small has on most corpora.
 _COSINES_LEAST, _COSINES_USUAL = 30, (0.785, 0.025)
-_COLUMNS = ["id", "doc_id", "version", "source", "title", "heading", "text", "start", "end"]
-
-
-def _chunk_schema(dim: int) -> "pa.Schema":
-    import pyarrow as pa
-
-    text = [(name, pa.string()) for name in _COLUMNS[:7]]
-    rest = [("start", pa.int64()), ("end", pa.int64()), ("meta", pa.list_(pa.string())), ("words", pa.string())]
-    return pa.schema([*text, *rest, ("vector", pa.list_(pa.float32(), dim))])
-
-
-def _document_schema() -> "pa.Schema":
-    import pyarrow as pa
-
-    text = [(name, pa.string()) for name in ("id", "version", "source", "title", "text")]
-    return pa.schema([*text, ("meta", pa.list_(pa.string())), ("pages", pa.list_(pa.int64()))])
-
-
-def _file_schema() -> "pa.Schema":
-    import pyarrow as pa
-
-    text = [(name, pa.string()) for name in ("source", "stamp", "error")]
-    return pa.schema([*text, ("documents", pa.int64()), ("chunks", pa.int64())])
 
 
 class Store:
@@ -84,11 +75,14 @@ class Store:
     # --- writing -------------------------------------------------------------------------------------------------
 
     def files(self) -> dict[str, FileState]:
-        """State of every file that was read or refused, by source."""
+        """State of every file that was read or refused, by source. Looks at the newest state of all tables."""
+        for name in self._outdated():
+            del self._tables[name]
         table = self._open(self._files)
         if table is None:
             return {}
-        rows = table.to_arrow().to_pylist()
+        with self._reported("reading"):
+            rows = table.to_arrow().to_pylist()
         return {row["source"]: FileState(**row) for row in rows}
 
     def stored(self) -> dict[str, tuple[str, str]]:
@@ -96,7 +90,8 @@ class Store:
         table = self._open(self._chunks)
         if table is None:
             return {}
-        rows = table.search().select(["doc_id", "source", "version"]).to_arrow()
+        with self._reported("reading"):
+            rows = table.search().select(["doc_id", "source", "version"]).to_arrow()
         columns = (rows.column(name).to_pylist() for name in ("doc_id", "source", "version"))
         return {doc_id: (source, version) for doc_id, source, version in zip(*columns, strict=True)}
 
@@ -106,54 +101,50 @@ class Store:
         Raises:
             StoreError: the disk refused; what was stored before is intact.
         """
-        import pyarrow as pa
-
-        with _reported("storing"):
-            self._make(self._documents, _document_schema()).add(
-                pa.Table.from_pylist([_document_row(p.document) for p in prepared], _document_schema())
-            )
-            chunks = self._make(self._chunks, _chunk_schema(self._dim))
-            rows = _chunk_rows(prepared, self._dim)
-            ids = [p.document.id for p in prepared]
-            old = chunks.count_rows(_among("doc_id", ids))
-            if not old:
+        with self._reported("storing"):
+            ids = among("doc_id", [p.document.id for p in prepared])
+            texts = self._make(self._documents, document_schema())
+            _replace(texts, ["id", "version"], document_rows([p.document for p in prepared]))
+            chunks = self._make(self._chunks, chunk_schema(self._dim))
+            rows = chunk_rows(prepared, self._dim)
+            if chunks.count_rows(ids):
+                _replace(chunks, ["id"], rows, else_delete=ids)
+            else:
                 chunks.add(rows)
-                return
-            merge = chunks.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
-            merge.when_not_matched_by_source_delete(_among("doc_id", ids)).execute(rows)
 
     def forget(self, doc_ids: Sequence[str]) -> None:
         """Remove documents, in one commit."""
         table = self._open(self._chunks)
         if table is None or not doc_ids:
             return
-        with _reported("removing"):
-            table.delete(_among("doc_id", doc_ids))
+        with self._reported("removing"):
+            table.delete(among("doc_id", doc_ids))
 
     def record(self, files: Sequence[FileState], gone: Sequence[str] = ()) -> None:
         """Remember the state of files, and forget that of ``gone``."""
-        import pyarrow as pa
-
-        with _reported("storing"):
-            table = self._make(self._files, _file_schema())
+        with self._reported("storing"):
+            table = self._make(self._files, file_schema())
             if files:
-                rows = [{name: getattr(f, name) for name in _file_schema().names} for f in files]
-                merge = table.merge_insert("source").when_matched_update_all().when_not_matched_insert_all()
-                merge.execute(pa.Table.from_pylist(rows, _file_schema()))
+                _replace(table, ["source"], file_rows(files))
             if gone:
-                table.delete(_among("source", gone))
+                table.delete(among("source", gone))
 
     def unfinished(self) -> bool:
-        """Whether passages are outside the index: they are found all the same, more slowly."""
+        """Whether old tables are left, or passages are outside the index: they are found all the same, more slowly."""
+        if self._left_over():
+            return True
         chunks = self._open(self._chunks)
-        if chunks is None or not chunks.count_rows():
+        if chunks is None:
             return False
-        stats = [chunks.index_stats(index.name) for index in chunks.list_indices() if "words" in index.columns]
-        return not stats or stats[0] is None or stats[0].num_unindexed_rows > 0
+        with self._reported("reading"):
+            if not chunks.count_rows():
+                return False
+            stats = [chunks.index_stats(index.name) for index in chunks.list_indices() if "words" in index.columns]
+            return not stats or stats[0] is None or stats[0].num_unindexed_rows > 0
 
     def finish(self, progress: Progress) -> None:
         """Bring the indexes up to date, drop texts and tables that nobody needs any more."""
-        with _reported("indexing"):
+        with self._reported("indexing"):
             chunks = self._open(self._chunks)
             steps = 4
             progress("building indexes", 0, steps)
@@ -166,9 +157,8 @@ class Store:
             if (files := self._open(self._files)) is not None:
                 files.optimize(cleanup_older_than=_KEEP_VERSIONS)
             progress("building indexes", 3, steps)
-            for name in self._names():
-                if name.startswith(("chunks-", "files-")) and not name.endswith(self.fingerprint):
-                    self._connect().drop_table(name)
+            for name in self._left_over():
+                self._connect().drop_table(name)
             progress("building indexes", steps, steps)
 
     def _index(self, chunks: "lancedb.table.Table") -> None:
@@ -202,7 +192,7 @@ class Store:
         unused = [row for row in rows if (row["id"], row["version"]) not in used]
         for start in range(0, len(unused), 500):
             pairs = (
-                f"(id = {_text(r['id'])} AND version = {_text(r['version'])})" for r in unused[start : start + 500]
+                f"(id = {quoted(r['id'])} AND version = {quoted(r['version'])})" for r in unused[start : start + 500]
             )
             documents.delete(" OR ".join(pairs))
         documents.optimize(cleanup_older_than=_KEEP_VERSIONS)
@@ -216,16 +206,27 @@ class Store:
     def count(self) -> int:
         """Passages stored."""
         table = self._open(self._chunks)
-        return 0 if table is None else int(table.count_rows())
+        if table is None:
+            return 0
+        with self._reported("reading"):
+            return int(table.count_rows())
 
     def refresh(self) -> None:
-        """See what other processes committed; cheap enough to call before every search."""
+        """See what other processes committed; cheap enough to call before every search.
+
+        Raises:
+            StoreError: another process has made the index again with other settings.
+        """
         now = time.monotonic()
         if now - self._refreshed < _REFRESH_SECONDS:
             return
+        for name in self._outdated():
+            if name not in self._names():
+                raise StoreError(f"the index in {self.folder} was made again with other settings: start damda again")
+            del self._tables[name]
+        # Now, so that a text stays readable here even when a writer drops it before it is asked for.
+        self._open(self._documents)
         self._refreshed = now
-        for table in list(self._tables.values()):
-            table.checkout_latest()
 
     def match(self, words: Sequence[str], n: int, where: Where | None = None) -> list[tuple[str, float]]:
         """BM25 over the stored words: (chunk id, score), best first."""
@@ -234,7 +235,7 @@ class Store:
         table = self._open(self._chunks)
         if table is None or not words:
             return []
-        with _reported("searching"):
+        with self._reported("searching"):
             query = table.search(MatchQuery(" ".join(words), "words"), query_type="fts")
             return _scored(_filtered(query, where).limit(n).select(["id", "_score"]).to_arrow(), "_score")
 
@@ -243,7 +244,7 @@ class Store:
         table = self._open(self._chunks)
         if table is None:
             return []
-        with _reported("searching"):
+        with self._reported("searching"):
             query = table.search(vector, vector_column_name="vector").distance_type("cosine")
             query = query.nprobes(50).refine_factor(5)
             rows = _scored(_filtered(query, where).limit(n).select(["id", "_distance"]).to_arrow(), "_distance")
@@ -254,18 +255,18 @@ class Store:
         table = self._open(self._chunks)
         if table is None or not ids:
             return {}
-        with _reported("reading"):
-            rows = table.search().where(_among("id", ids)).select(_COLUMNS).limit(len(ids)).to_arrow().to_pylist()
+        with self._reported("reading"):
+            rows = table.search().where(among("id", ids)).select(COLUMNS).limit(len(ids)).to_arrow().to_pylist()
         return {row["id"]: Chunk(**row) for row in rows}
 
     def cosines(self) -> tuple[float, float]:
-        """Mean and standard deviation of the cosine between two passages, from a sample: the scale of all cosines here."""
+        """Mean and standard deviation of the cosine between two passages, from a sample: the scale of cosines here."""
         table = self._open(self._chunks)
-        rows = 0 if table is None else int(table.count_rows())
+        rows = self.count()
         if table is None or rows < _COSINES_LEAST:
             return _COSINES_USUAL
         if self._cosines is None or not rows / 2 < self._cosines[0] < rows * 2:
-            with _reported("reading"):
+            with self._reported("reading"):
                 sample = np.random.default_rng(0).choice(rows, min(rows, _COSINES_SAMPLE), replace=False)
                 column = table.take_offsets(np.sort(sample).tolist()).select(["vector"]).to_arrow().column("vector")
             vectors = column.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, self._dim)
@@ -278,17 +279,13 @@ class Store:
         table = self._open(self._documents)
         if table is None:
             return None
-        with _reported("reading"):
-            condition = f"id = {_text(doc_id)} AND version = {_text(version)}"
+        with self._reported("reading"):
+            condition = f"id = {quoted(doc_id)} AND version = {quoted(version)}"
             rows = table.search().where(condition).limit(1).to_arrow().to_pylist()
             if not rows:  # written by another process since this table was opened
                 table.checkout_latest()
                 rows = table.search().where(condition).limit(1).to_arrow().to_pylist()
-        if not rows:
-            return None
-        row = rows[0]
-        meta = dict(pair.split("=", 1) for pair in row["meta"]) or NO_META
-        return Document(**row | {"meta": meta, "pages": tuple(row["pages"])})
+        return as_document(rows[0]) if rows else None
 
     # --- tables --------------------------------------------------------------------------------------------------
 
@@ -300,7 +297,9 @@ class Store:
     def _files(self) -> str:
         return f"files-{self.fingerprint}"
 
-    _documents = "documents"
+    @property
+    def _documents(self) -> str:
+        return f"documents-{self.fingerprint}"
 
     def _connect(self) -> "lancedb.DBConnection":
         import lancedb
@@ -310,16 +309,37 @@ class Store:
                 self._db = lancedb.connect(self.folder)
             return self._db
 
-    def _names(self) -> set[str]:
+    def _all_names(self) -> set[str]:
         if not self.folder.is_dir():
             return set()
-        return set(self._connect().list_tables(limit=1000).tables)
+        with self._reported("opening"):
+            return set(self._connect().list_tables(limit=1000).tables)
+
+    def _names(self) -> set[str]:
+        """Tables that are there: a process killed while it made one leaves a folder without a first version."""
+        return {n for n in self._all_names() if any((self.folder / f"{n}.lance" / "_versions").glob("*.manifest"))}
+
+    def _left_over(self) -> set[str]:
+        return {name for name in self._all_names() if not name.endswith(f"-{self.fingerprint}")}
+
+    def _outdated(self) -> list[str]:
+        """Bring open tables to their newest version; returns those that can't be, for they were dropped meanwhile.
+
+        Texts before passages: a passage never refers to a text that this process does not see yet and that is gone.
+        """
+        dropped = []
+        for name, table in sorted(self._tables.items(), reverse=True):
+            try:
+                table.checkout_latest()
+            except (OSError, RuntimeError, ValueError):
+                dropped.append(name)
+        return dropped
 
     def _open(self, name: str) -> "lancedb.table.Table | None":
         if name not in self._tables:
             if name not in self._names():
                 return None
-            with _reported("opening"):
+            with self._reported("opening"):
                 self._tables[name] = self._connect().open_table(name)
         return self._tables[name]
 
@@ -330,69 +350,28 @@ class Store:
             table = self._tables[name] = self._connect().create_table(name, schema=schema)
         return table
 
-
-@contextmanager
-def _reported(doing: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError) as error:
-        raise StoreError(f"{doing} in the index failed: {str(error).splitlines()[0]}") from error
-
-
-def _document_row(document: Document) -> dict[str, Any]:
-    plain = {name: getattr(document, name) for name in ("id", "version", "source", "title", "text")}
-    return plain | {"meta": _pairs(document), "pages": list(document.pages)}
+    @contextmanager
+    def _reported(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = _NOISE.sub("", str(error).partition("\n")[0])
+            full = "No space left" in reason or "os error 28" in reason
+            advice = "free some space and run again" if full else "if it stays so, delete that folder and index again"
+            raise StoreError(f"{doing} in {self.folder} failed: {reason}; {advice}") from error
 
 
-def _pairs(document: Document) -> list[str]:
-    return [f"{key}={value}" for key, value in document.meta.items()]
-
-
-def _chunk_rows(prepared: Sequence[Prepared], dim: int) -> "pa.Table":
-    import pyarrow as pa
-
-    schema = _chunk_schema(dim)
-    chunks = [chunk for p in prepared for chunk in p.chunks]
-    columns: dict[str, Any] = {name: [getattr(chunk, name) for chunk in chunks] for name in _COLUMNS}
-    columns["meta"] = [_pairs(p.document) for p in prepared for _ in p.chunks]
-    columns["words"] = [" ".join(words) for p in prepared for words in p.morphemes]
-    vectors = np.concatenate([p.vectors for p in prepared]) if chunks else np.empty((0, dim), np.float32)
-    columns["vector"] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel(), pa.float32()), dim)
-    return pa.table(columns, schema)
+def _replace(table: "lancedb.table.Table", key: list[str], rows: "pa.Table", else_delete: str | None = None) -> None:
+    """In one commit, put rows in the place of those with the same key, and delete others if a condition holds for them."""
+    merge = table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
+    if else_delete is not None:
+        merge = merge.when_not_matched_by_source_delete(else_delete)
+    merge.execute(rows)
 
 
 def _scored(rows: "pa.Table", column: str) -> list[tuple[str, float]]:
     return list(zip(rows.column("id").to_pylist(), rows.column(column).to_pylist(), strict=True))
 
 
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _among(column: str, values: Iterable[str]) -> str:
-    return f"{column} IN ({', '.join(map(_text, values))})"
-
-
 def _filtered(query: Any, where: Where | None) -> Any:  # noqa: ANN401  LanceDB's query builders share no public type
     return query.where(condition, prefilter=True) if where and (condition := sql(where)) else query
-
-
-def sql(where: Where) -> str:
-    """The filter as a condition over the columns of ``chunks``."""
-    conditions = []
-    if where.source:
-        conditions.append(f"source = {_text(where.source)}")
-    if where.glob:
-        conditions.append(f"regexp_like(source, {_text(glob_pattern(where.glob))})")
-    conditions += [f"array_has(meta, {_text(f'{key}={value}')})" for key, value in where.meta.items()]
-    return " AND ".join(conditions)
-
-
-def glob_pattern(glob: str) -> str:
-    """A shell pattern as a regular expression: ``*`` and ``?`` stay within a folder, ``**/`` is any folders or none."""
-    pattern = re.sub(
-        r"\\\*\\\*/|\\\*\\\*|\\\*|\\\?",
-        lambda m: {r"\*\*/": "(.*/)?", r"\*\*": ".*", r"\*": "[^/]*", r"\?": "[^/]"}[m[0]],
-        re.escape(glob),
-    )
-    return f"^{pattern}$"

