@@ -1,4 +1,4 @@
-"""Passages a second of the built-in encoder beside sentence-transformers (torch) with the same weights, one thread each.
+"""Passages a second of the built-in encoder beside sentence-transformers (torch), same weights, one thread each.
 
 python benchmarks/encode.py DATASET --peer PYTHON [--passages N] [--repeats N]
 

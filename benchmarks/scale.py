@@ -13,6 +13,8 @@ import os
 import random
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,9 @@ from damda.config import Settings
 from damda.ingest.chunk import chunk, with_context
 from damda.korean import Morphemes, nfc
 from damda.search.store import Store
-from damda.types import Chunk, Document, Prepared, quiet
+from damda.types import Chunk, Document, Encoder, Mode, Prepared, Searcher, quiet
 
+MODES: tuple[Mode, ...] = ("hybrid", "bm25", "dense")
 REAL = 2000  # documents that are really encoded
 
 
@@ -61,7 +64,7 @@ def _texts(path: Path) -> list[str]:
     return [nfc(json.loads(line)["text"]) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
-def _fill(store: Store, given: argparse.Namespace, encoder: Any, analyser: Morphemes) -> None:  # noqa: ANN401  Encoder
+def _fill(store: Store, given: argparse.Namespace, encoder: Encoder, analyser: Morphemes) -> None:
     """Real passages first, then variants of them: a third of the words come from another passage."""
     chunks = [
         piece
@@ -99,12 +102,13 @@ def _variant(
 
 
 def _measure(
-    store: Store, encoder: Any, analyser: Morphemes, settings: Settings, questions: list[str]
-) -> dict[str, Any]:  # noqa: ANN401
+    store: Store, encoder: Encoder, analyser: Morphemes, settings: Settings, questions: list[str]
+) -> dict[str, Any]:
     searchers = assemble.make_searchers(settings, store, encoder, analyser)
     result: dict[str, Any] = {"queries": len(questions) - 20}
-    for mode in ("hybrid", "bm25", "dense"):
-        result[mode] = _latency(lambda q, s=searchers[mode](): s.search([q], 10), questions)  # type: ignore[misc]
+    for mode in MODES:
+        searcher = searchers[mode]()
+        result[mode] = _latency(partial(_search, searcher), questions)
     result["encode_question"] = _latency(lambda q: encoder.encode([q], kind="query"), questions)
     result["exact_scan_in_numpy"] = _exact(store, encoder, questions)
     result["hybrid_p50_over_exact_scan_p50"] = round(
@@ -113,7 +117,11 @@ def _measure(
     return result
 
 
-def _exact(store: Store, encoder: Any, questions: list[str]) -> dict[str, float]:  # noqa: ANN401
+def _search(searcher: Searcher, question: str) -> None:
+    searcher.search([question], 10)
+
+
+def _exact(store: Store, encoder: Encoder, questions: list[str]) -> dict[str, float]:
     """The baseline: all vectors in memory, one product, ten best. Also says how many of its ten the index finds."""
     import lancedb
 
@@ -136,7 +144,7 @@ def _exact(store: Store, encoder: Any, questions: list[str]) -> dict[str, float]
     return latency | {"recall_of_its_ten_by_the_index": round(float(np.mean(found)), 3)}
 
 
-def _latency(call: Any, questions: list[str]) -> dict[str, float]:  # noqa: ANN401
+def _latency(call: Callable[[str], object], questions: list[str]) -> dict[str, float]:
     """Milliseconds; the first twenty calls warm up and do not count."""
     times = []
     for question in questions:

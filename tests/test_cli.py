@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,13 +11,13 @@ import pytest
 from fakes import FakeEncoder, Opener, use_fakes
 from typer.testing import CliRunner, Result
 
-import damda.cli
-from damda.cli.app import app
+from damda.cli import commands, main
 from damda.errors import ConfigError, DamdaError
 from damda.ingest import sync
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples" / "documents"
+app = commands()
 runner = CliRunner()
 
 
@@ -181,7 +182,22 @@ def test_questions_from_a_pipe(open_fake: Opener, folder: Path) -> None:
 
 
 def test_every_command_has_help_with_an_example() -> None:
-    assert damda.cli.main.__doc__
+    assert main.__doc__
     for command in ("index", "ask", "chat", "search", "status", "models", "doctor"):
         text = run(command, "--help").stdout
         assert f"damda {command}" in text, f"{command} --help has no example"
+
+
+def test_ctrl_c_says_what_stays_and_exits_with_130(model_cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    for n in range(300):
+        (tmp_path / "docs" / f"{n}.txt").write_text(f"문서 {n}. " + "긴 문장이 이어집니다. " * 60, encoding="utf-8")
+    command = [sys.executable, "-c", "from damda.cli import main; main()", "index", str(tmp_path / "docs")]
+    environment = os.environ | {"DAMDA_CACHE": str(model_cache)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        assert "reading and encoding" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert "damda: interrupted" in said and "Traceback" not in said

@@ -24,7 +24,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 from typer.main import get_command
 
-from damda.cli.app import app
+from damda.cli import commands
 from damda.config import Section, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -97,7 +97,7 @@ def _limits(info: FieldInfo) -> str:
 
 def cli_page() -> str:
     """Every command with its arguments and options, from the command tree itself."""
-    root: Any = get_command(app)
+    root: Any = get_command(commands())
     parts = ["# Command line", MADE, fill(root.help, 110), fill(root.epilog, 110)]
     for name, command in sorted(root.commands.items()):
         usage = " ".join(["damda", name, *(_argument(p) for p in command.params if not _is_option(p)), "[OPTIONS]"])

@@ -39,7 +39,7 @@ def open(  # noqa: A001  damda.open, as in shelve.open or tarfile.open
     config_file: str | os.PathLike[str] | None = None,
     progress: Progress = quiet,
 ) -> KnowledgeBase:
-    """Open a folder of documents (or one file, or a corpus.jsonl). Nothing is indexed yet: call ``sync`` or ``refresh``.
+    """Open a folder of documents, one file, or a corpus.jsonl. Nothing is read yet: call ``sync`` or ``refresh``.
 
     Args:
         path: the documents. They are read, never written; the index goes to ``.damda`` among them, or to ``home``.

@@ -132,15 +132,17 @@ def load(
     for _, values in sources:
         for key, value in values.items():
             section, _, name = key.rpartition(".")
-            (merged.setdefault(section, {}) if section else merged)[name] = value
+            inside = merged.setdefault(section, {}) if section else merged
+            if isinstance(inside, dict):  # else the validation below says what is wrong
+                inside[name] = value
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"][:2])
-        origin = next(
-            (name for name, values in reversed(sources) if any(k.startswith(key) for k in values)), "settings"
-        )
+        exact = [name for name, values in sources if key in values]
+        below = [name for name, values in sources if any(k.startswith(f"{key}.") for k in values)]
+        origin = (exact or below or ["settings"])[-1]
         unknown = first["type"] == "extra_forbidden"
         what = f"unknown setting{_similar(key)}" if unknown else f"{first['msg']}, not {first['input']!r}"
         raise ConfigError(f"{key} in {origin}: {what}") from error
@@ -165,7 +167,7 @@ def _similar(key: str) -> str:
 
 def _from_file(file: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        table = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

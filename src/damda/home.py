@@ -64,7 +64,8 @@ class Home:
             draft.write_text(text, encoding="utf-8")
             draft.replace(self.folder / _DESCRIPTION)
         except OSError as error:
-            raise StoreError(f"{self.folder} can't be written: {error.strerror}") from error
+            draft.unlink(missing_ok=True)
+            raise StoreError(f"{self.folder} can't be written ({error.strerror}): make room and run again") from error
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -95,10 +96,10 @@ class Home:
 
     def _described(self) -> dict[str, object]:
         try:
-            return dict(json.loads((self.folder / _DESCRIPTION).read_text(encoding="utf-8")))
-        except FileNotFoundError:
+            return {**json.loads((self.folder / _DESCRIPTION).read_text(encoding="utf-8"))}
+        except (FileNotFoundError, NotADirectoryError):
             return {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise StoreError(
                 f"{self.folder / _DESCRIPTION} can't be read ({error}); delete {self.folder} and index again"
             ) from error

@@ -94,7 +94,7 @@ class KnowledgeBase:
             return None
 
     def ask(self, question: str, *, history: Sequence[Message] = (), where: Where | None = None) -> Answer:
-        """Answer from the documents, with quotes that are verbatim and located; ``found`` is False when they don't answer."""
+        """Answer from the documents, with verbatim, located quotes; ``found`` is False when they don't answer."""
         return self._pipeline.ask(question, history=history, where=where)
 
     def stream(

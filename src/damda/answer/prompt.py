@@ -13,7 +13,8 @@ _RULES = {
         f"문단에 없는 내용은 쓰지 마세요. 문단이 질문에 답하지 않으면 {NOT_FOUND} 라고만 쓰세요."
     ),
     "en": (
-        "Answer the question from the numbered passages below and from nothing else. Keep to their words, and be brief. "
+        "Answer the question from the numbered passages below and from nothing else. "
+        "Keep to their words, and be brief. "
         f"If the passages do not answer the question, write {NOT_FOUND} and nothing else."
     ),
 }

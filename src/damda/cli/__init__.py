@@ -4,20 +4,40 @@ Exit codes: 0 done; 1 an error that damda explains; 2 wrong usage; 3 the documen
 could not be read (index --strict); 130 interrupted.
 """
 
+import signal
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import typer
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C. Not KeyboardInterrupt: typer would swallow that, and with it the word of what stays stored."""
+
+
+def commands() -> "typer.Typer":
+    """The app with all its commands; each module adds its own when it is imported."""
+    from damda.cli import documents, machine, questions  # noqa: F401
+    from damda.cli.app import app
+
+    return app
 
 
 def main() -> None:
     """Entry point: runs the app; turns damda's errors into one line and an exit code."""
-    from damda.cli.app import app
     from damda.errors import DamdaError
 
+    def interrupt(signum: int, frame: object) -> None:
+        raise _Interrupted
+
+    signal.signal(signal.SIGINT, interrupt)
     try:
-        app()
+        commands()()
     except DamdaError as error:
         sys.stderr.write(f"damda: {error}\n")
         sys.exit(1)
-    except KeyboardInterrupt:
+    except _Interrupted:
         sys.stderr.write("\ndamda: interrupted; what was stored stays, the next run goes on from there\n")
         sys.exit(130)
     except BrokenPipeError:

@@ -69,7 +69,3 @@ def options(
     ] = False,
 ) -> None:
     """Ask a folder of documents. Every quote is verbatim and located; nothing leaves this machine."""
-
-
-# Each module adds its commands to `app`.
-from damda.cli import documents, machine, questions  # noqa: E402, F401

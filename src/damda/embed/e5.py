@@ -173,7 +173,7 @@ def tokenizer(model: PackedModel, rows: list[int]) -> dict[str, object]:
 
 
 def quantise(weight: Float) -> tuple[NDArray[np.int8], Float]:
-    """Symmetric int8 with one scale a row: ``weight ≈ values * scales[:, None]``. Shapes (rows, columns) and (rows,)."""
+    """Symmetric int8, one scale a row: ``weight ≈ values * scales[:, None]``; shapes (rows, columns) and (rows,)."""
     scales = np.maximum(np.abs(weight).max(axis=1), 1e-12) / 127
     return np.rint(weight / scales[:, None]).astype(np.int8), scales.astype(np.float32)
 
@@ -216,7 +216,7 @@ class _Graph:
         return self.op(kind, inputs, output, "com.microsoft", **attributes)
 
     def linear(self, x: str, weight: Float, bias: Float, name: str) -> str:
-        """``x @ weight.T + bias`` in int8; weight (out, in), one scale an output. ``x`` is quantised on the fly, once."""
+        """``x @ weight.T + bias`` in int8; weight (out, in), one scale an output. ``x`` is quantised once."""
         scaled = [f"{x}.int8", f"{x}.scale", f"{x}.zero"]
         if x not in self.quantised:
             self.quantised.add(x)

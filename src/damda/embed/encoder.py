@@ -29,6 +29,7 @@ Pooling = Literal["mean", "cls", "max"]
 # A batch holds texts of about one length; past this many tokens the activations fall out of the cache and every
 # further text makes the batch slower than two small ones.
 _BATCH_TOKENS = 1024
+_INPUTS = frozenset(("input_ids", "attention_mask", "token_type_ids"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,10 @@ class _Loaded:
         self.tokenizer, self.session = tokenizer, session
         self.inputs = {i.name for i in session.get_inputs()}
         output = session.get_outputs()[0]
+        if unknown := self.inputs - _INPUTS:
+            raise EncoderError(f"the model wants {', '.join(sorted(unknown))}: it is no sentence encoder")
+        if not isinstance(output.shape[-1], int):
+            raise EncoderError(f"the model does not say how long its vectors are ({output.name}: {output.shape})")
         self.output, self.pooled, self.dim = output.name, len(output.shape) == 2, int(output.shape[-1])
 
 
@@ -119,7 +124,7 @@ class OnnxEncoder:
         if model is None or not (folder / "tokenizer.json").is_file():
             raise EncoderError(f"{folder} has no model.onnx with tokenizer.json: export the encoder to ONNX first")
         card = read_card(folder)
-        self.id = card.id or f"onnx:{_digest(model, folder / 'tokenizer.json')}"
+        self.id = card.id or f"onnx:{_digest(model, folder / 'tokenizer.json', card)}"
         given = {"query_prefix": query_prefix, "passage_prefix": passage_prefix}
         changed = {name: prefix for name, prefix in given.items() if prefix not in (None, getattr(card, name))}
         if changed:
@@ -243,12 +248,15 @@ def _load_session(path: Path) -> Any:  # onnxruntime ships no type of its own fo
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no common public class
-        raise EncoderError(f"{path} can't be loaded: {str(error).splitlines()[0]}") from error
+        raise EncoderError(
+            f"{path} can't be loaded ({str(error).splitlines()[0]}); if damaged, delete its folder and get it again"
+        ) from error
 
 
-def _digest(*paths: Path) -> str:
-    whole = hashlib.sha256()
-    for path in paths:
+def _digest(model: Path, tokenizer: Path, card: Card) -> str:
+    """Of all that decides the vectors; big models keep their weights beside the graph, as ``model.onnx_data`` or so."""
+    whole = hashlib.sha256(repr(card).encode())
+    for path in (*sorted(model.parent.glob(f"{model.name}*")), tokenizer):
         with path.open("rb") as file:
             whole.update(hashlib.file_digest(file, "sha256").digest())
     return whole.hexdigest()[:16]

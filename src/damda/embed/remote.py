@@ -5,6 +5,7 @@ Knows: the request's shape, batches, retries. Does not know: which model answers
 
 import time
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import Any
 
 import httpx
@@ -57,25 +58,25 @@ class RemoteEncoder:
         self._prefix = {"query": query_prefix, "passage": passage_prefix}
         self._model = model or self._first_model()
         self._dim = 0
-        self.id = f"remote:{self._model}@{self._client.base_url.host}:{query_prefix}|{passage_prefix}"
+        self.id = f"remote:{self._model}@{self._client.base_url.netloc.decode()}:{query_prefix}|{passage_prefix}"
 
     @property
     def dim(self) -> int:
         """Length of the vectors; asks the server once."""
         if not self._dim:
-            self._dim = len(self._embed(["dim"])[0])
+            self._embed(["dim"])
         return self._dim
 
     def encode(self, texts: Sequence[str], *, kind: Kind) -> NDArray[np.float32]:
         """Unit vectors, shape (len(texts), dim)."""
         inputs = [self._prefix[kind] + nfc(text) for text in texts]
         rows = [row for at in range(0, len(inputs), _BATCH) for row in self._embed(inputs[at : at + _BATCH])]
-        vectors = np.array(rows, np.float32).reshape(len(texts), -1 if rows else self.dim)
+        vectors = np.array(rows, np.float32).reshape(len(texts), self.dim)
         unit: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         return unit
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """An upper guess, for the tokenizer is elsewhere: a token a Hangul or Han character, one in three of the rest."""
+        """An upper guess, for the tokenizer is elsewhere: a token a Hangul or Han character, or three of the rest."""
         return [sum(3 if c > "ᄀ" else 1 for c in text) // 3 + 1 for text in texts]
 
     def _embed(self, inputs: list[str]) -> list[list[float]]:
@@ -85,8 +86,11 @@ class RemoteEncoder:
             vectors = [[float(x) for x in row["embedding"]] for row in rows]
         except (KeyError, TypeError, ValueError) as error:
             raise EncoderError(f"{self._url} did not answer with vectors; is it an OpenAI-compatible /v1?") from error
-        if len(vectors) != len(inputs) or len({len(v) for v in vectors}) != 1:
+        if len(vectors) != len(inputs):
             raise EncoderError(f"{self._url} answered {len(vectors)} vectors for {len(inputs)} texts")
+        self._dim = self._dim or len(vectors[0])
+        if any(len(vector) != self._dim or not all(map(isfinite, vector)) for vector in vectors):
+            raise EncoderError(f"{self._url} answered vectors of other lengths than {self._dim}, or not of numbers")
         return vectors
 
     def _first_model(self) -> str:
@@ -111,7 +115,8 @@ class RemoteEncoder:
             if response.status_code in (401, 403):
                 raise EncoderError(f"{self._url} wants a key: set DAMDA_ENCODER__API_KEY")
             if response.is_error:
-                raise EncoderError(f"{self._url} answers {response.status_code}: {response.text[:200]}")
+                said = " ".join(response.text[:200].split())
+                raise EncoderError(f"{self._url} answers {response.status_code}: {said}")
             try:
                 return response.json()
             except ValueError as error:

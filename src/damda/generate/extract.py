@@ -126,15 +126,15 @@ class Extract:
 
         candidates, at = [], 0
         for rank, found in enumerate(spans):
-            own = words[at : at + len(found)]
+            own = list(words[at : at + len(found)])
             passage = share(*own, words[len(texts) + rank])
             for n in range(len(found)):
                 text, cosine, near = texts[at + n], cosines[at + n], own[max(n - 1, 0) : n + 2]
                 if n and _is_question(texts[at + n - 1]):
                     # What follows a question answers it, whatever its own words are.
                     cosine, own[n] = max(cosine, cosines[at + n - 1]), own[n] | own[n - 1]
-                if _is_question(text) and n + 1 < len(found):
-                    continue
+                if (_is_question(text) and n + 1 < len(found)) or (words[at + n] and words[at + n] <= wanted):
+                    continue  # a question answers nothing, nor does what only repeats the asked words, as titles do
                 number = (1 if _DIGIT.search(text) else -1) if asks_number else 0
                 candidates.append(Candidate(text, rank, cosine, share(own[n]), share(*near), passage, number))
             at += len(found)

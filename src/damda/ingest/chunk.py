@@ -181,7 +181,7 @@ def plain(markdown: str) -> str:
 
 
 def _pack(text: str, blocks: list[Span], count_tokens: Counter, budget: int) -> Iterator[tuple[Span, str]]:
-    """Neighbouring blocks together while they fit; one over the budget is cut. Yields (span, columns of a cut table)."""
+    """Neighbouring blocks together while they fit; one over the budget is cut. Yields (span, columns of its table)."""
     sizes = count_tokens([text[a:b] for a, b in blocks])
     run: Span | None = None
     used = 0

@@ -4,8 +4,8 @@ Knows: which files changed, in which order to store so that nothing reported is 
 encoding overlap. Does not know: formats, models, tables; they come as arguments.
 
 A file is looked at again when its stamp (size, times, inode) differs; a document is encoded again when its bytes do.
-Documents are stored in batches, each whole. A file counts as done after its last document: a run that was killed goes on
-where it stopped, and re-reads at most the files of one batch.
+Documents are stored in batches, each whole. A file counts as done after its last document: a run that was killed goes
+on where it stopped, and re-reads at most the files of one batch.
 """
 
 import time
@@ -22,7 +22,7 @@ from damda.ingest.walk import Found, Skipped, walk
 from damda.types import Analyser, Chunk, Document, Encoder, FileState, Library, Prepared, Progress
 
 # A batch is stored when it has this many passages, or has waited this long: what a kill can cost.
-_BATCH_CHUNKS = 512
+_BATCH_CHUNKS = 256
 _BATCH_SECONDS = 10.0
 # A file changed so shortly before it was read may change again without a new time stamp; its stamp is not trusted.
 _TRUST_AFTER = 2.0

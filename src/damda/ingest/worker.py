@@ -131,7 +131,7 @@ def _hwp(data: bytes) -> Parsed:
     from damda.ingest import hwp
 
     try:
-        import unhwp  # type: ignore[import-untyped]
+        import unhwp
     except OSError as error:  # it has no library for this machine, e.g. 64-bit ARM Linux
         raise ReadError("HWP can't be read on this kind of machine; save it as .docx or .pdf") from error
     try:

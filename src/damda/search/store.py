@@ -362,7 +362,7 @@ class Store:
 
 
 def _replace(table: "lancedb.table.Table", key: list[str], rows: "pa.Table", else_delete: str | None = None) -> None:
-    """In one commit, put rows in the place of those with the same key, and delete others if a condition holds for them."""
+    """In one commit, put rows in the place of those with the same key, and delete others that meet a condition."""
     merge = table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
     if else_delete is not None:
         merge = merge.when_not_matched_by_source_delete(else_delete)
