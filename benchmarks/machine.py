@@ -29,9 +29,8 @@ def describe() -> dict[str, Any]:
 
 def save(name: str, result: dict[str, Any]) -> None:
     """Write ``results/NAME.json`` with the command and the machine, and print where it went."""
-    script = Path(sys.argv[0]).name
-    data = Path(sys.argv[1]).name if len(sys.argv) > 1 and "/" in sys.argv[1] else ""
-    command = " ".join(["python", f"benchmarks/{script}", *([f"DATA/{data}"] if data else []), *sys.argv[2:]])
+    words = [f".../{Path(word).name}" if os.sep in word else word for word in sys.argv[1:]]
+    command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
     RESULTS.mkdir(exist_ok=True)
     target = RESULTS / f"{name}.json"
     whole = {"command": command, "date": time.strftime("%Y-%m-%d"), "machine": describe(), **result}

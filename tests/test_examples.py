@@ -63,7 +63,9 @@ def test_program_runs(path: Path, environment: dict[str, str], tmp_path: Path) -
 def test_the_readme_s_transcript_is_what_the_command_says(environment: dict[str, str]) -> None:
     """After a change that is meant: python tools/docs.py --transcripts."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = re.search(r"<!-- transcript -->\n```console\n\$ damda ask (\S+) \"([^\"\n]+)\"\n(.*?)\n```", text, re.DOTALL)
+    shown = re.search(
+        r"<!-- transcript -->\n```console\n\$ damda ask (\S+) \"([^\"\n]+)\"\n(.*?)\n```", text, re.DOTALL
+    )
     assert shown is not None
     folder, question, expected = shown.groups()
     assert run(["-c", ASK, "ask", folder, question], environment).rstrip("\n") == expected

@@ -122,16 +122,17 @@ def test_states_of_files(tmp_path: Path) -> None:
 
 def test_processes_that_stay_open_see_each_other(tmp_path: Path) -> None:
     """Handles are pinned to the version they were opened at; a writer that trusted an old one would double rows."""
-    one, two = opened(tmp_path), opened(tmp_path)
+    stores = opened(tmp_path), opened(tmp_path)
     for turn in range(4):
-        writer, reader = (one, two) if turn % 2 else (two, one)
-        assert writer.files().keys() == ({"a"} if turn else set())
+        writer = stores[turn % 2]
+        stamps = {source: state.stamp for source, state in writer.files().items()}
+        assert stamps == ({"a": str(turn - 1)} if turn else {})
+        assert writer.stored() == ({"a": ("a", str(turn - 1))} if turn else {})
         writer.put([prepared("a", [f"turn {turn}", "more turn"], str(turn))])
         writer.record([FileState("a", str(turn), 1, 2)])
         writer.finish(quiet)
-        assert ids(reader, "turn") == ["a#0", "a#1"]
-        assert reader.files()["a"].stamp == str(turn)
-        assert reader.stored() == {"a": ("a", str(turn))}
+    for store in stores:
+        assert ids(store, "turn") == ["a#0", "a#1"] and ids(store, "3") == ["a#0"]
 
 
 def test_a_hit_keeps_its_text_while_a_writer_replaces_it(tmp_path: Path) -> None:

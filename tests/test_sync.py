@@ -91,7 +91,7 @@ def test_nothing_to_do(root: Path, open_fake: Opener) -> None:
     assert not report.changed
 
 
-def test_a_touched_file_is_read_but_not_encoded(root: Path, open_fake: Opener) -> None:
+def test_a_touched_file_is_not_encoded_again(root: Path, open_fake: Opener) -> None:
     write(root, {"a.md": "alpha", "b.md": "beta"})
     kb = open_fake(root, encoder := FakeEncoder())
     kb.sync()
@@ -99,7 +99,7 @@ def test_a_touched_file_is_read_but_not_encoded(root: Path, open_fake: Opener) -
     os.utime(root / "a.md", (1, 1))
     assert kb.status().pending == 1
     report = kb.sync()
-    assert (report.read, report.documents, report.unchanged) == (1, 0, 1)
+    assert (report.read, report.documents, report.unchanged) == (0, 0, 2), "its new stamp is no new content"
     assert encoder.encoded == [] and kb.status().pending == 0
 
 

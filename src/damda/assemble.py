@@ -20,6 +20,7 @@ from damda.errors import ConfigError, DamdaError
 from damda.generate.extract import Extract, Gated
 from damda.home import Home, home_of
 from damda.ingest.chunk import CHUNKER_VERSION
+from damda.ingest.read import READER_VERSION
 from damda.ingest.sync import Sync
 from damda.knowledge import KnowledgeBase
 from damda.korean import Morphemes
@@ -37,6 +38,8 @@ def open(  # noqa: A001  damda.open, as in shelve.open or tarfile.open
     *,
     settings: Mapping[str, Any] = NO_META,
     config_file: str | os.PathLike[str] | None = None,
+    encoder: Encoder | None = None,
+    generator: Generator | None = None,
     progress: Progress = quiet,
 ) -> KnowledgeBase:
     """Open a folder of documents, one file, or a corpus.jsonl. Nothing is read yet: call ``sync`` or ``refresh``.
@@ -45,6 +48,7 @@ def open(  # noqa: A001  damda.open, as in shelve.open or tarfile.open
         path: the documents. They are read, never written; the index goes to ``.damda`` among them, or to ``home``.
         settings: dotted keys, as in damda.toml: ``{"answer.generator": "llama", "home": "/var/lib/damda"}``.
         config_file: a damda.toml; None: the one in the current folder, else the one beside the documents, if any.
+        encoder, generator: objects of your own instead of those that the settings name.
         progress: told about making the encoder, on its very first use.
 
     Raises:
@@ -55,7 +59,7 @@ def open(  # noqa: A001  damda.open, as in shelve.open or tarfile.open
     if not root.exists():
         raise ConfigError(f"{root} does not exist: give a folder of documents, a file, or a corpus.jsonl")
     root = root.resolve()
-    return assemble(root, load_settings(config_file, settings, root), progress)
+    return assemble(root, load_settings(config_file, settings, root), progress, encoder, generator)
 
 
 def load_settings(
@@ -70,17 +74,24 @@ def load_settings(
     return config.load(found, flags)
 
 
-def assemble(root: Path, settings: Settings, progress: Progress = quiet) -> KnowledgeBase:
-    """Build everything for one root."""
+def assemble(
+    root: Path,
+    settings: Settings,
+    progress: Progress = quiet,
+    encoder: Encoder | None = None,
+    generator: Generator | None = None,
+) -> KnowledgeBase:
+    """Build everything for one root; an encoder or generator that is given takes the place of the settings' one."""
     analyser = Morphemes(settings.search.user_dictionary)
     _in_background(analyser.load)
-    encoder = make_encoder(settings.encoder, offline=settings.offline, progress=progress)
+    encoder = encoder or make_encoder(settings.encoder, offline=settings.offline, progress=progress)
     if isinstance(encoder, OnnxEncoder):
         _in_background(encoder.load)
     parts = {
         "encoder": encoder.id,
         "chunks": f"{CHUNKER_VERSION} of {settings.chunk.tokens} tokens",
         "morphemes": analyser.id,
+        "reader": READER_VERSION,
         "store": STORE_VERSION,
     }
     home = Home(home_of(root, settings.home), root, parts)
@@ -89,7 +100,7 @@ def assemble(root: Path, settings: Settings, progress: Progress = quiet) -> Know
     searchers = make_searchers(settings, store, encoder, analyser)
     pipeline = Pipeline(
         searchers[settings.search.mode](),
-        make_generator(settings, encoder, analyser, store),
+        generator or make_generator(settings, encoder, analyser, store),
         store.document,
         analyser,
         passages=settings.answer.passages,
@@ -200,6 +211,8 @@ def pull(name: str, progress: Progress = quiet) -> Path:
     """
     if name in BUILT_IN_ENCODERS:
         return built_in_encoder(name, progress)
+    if name not in weights.GGUFS:
+        raise ConfigError(f"no model is called {name!r}; known are {', '.join((*BUILT_IN_ENCODERS, *weights.GGUFS))}")
     return weights.pull_gguf(name, progress)
 
 
@@ -235,4 +248,5 @@ def _in_background(load: Callable[[], object]) -> None:
         except DamdaError:
             pass  # whoever needs it loads again, and gets the error where it can be shown
 
-    threading.Thread(target=run, daemon=True).start()
+    # Not a daemon: one that is killed inside native code takes the whole process down with an abort.
+    threading.Thread(target=run).start()

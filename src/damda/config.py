@@ -57,7 +57,7 @@ class EncoderSettings(Section):
 class SearchSettings(Section):
     """How passages are found."""
 
-    mode: Mode = "hybrid"
+    mode: Mode = Field(default="hybrid", description="hybrid, bm25, dense, rrf or convex")
     candidates: int = Field(default=100, ge=1, le=1000, description="hits of each search that are fused")
     rrf_k: int = Field(default=60, ge=1, description="the constant of reciprocal rank fusion")
     weight: float = Field(default=0.5, ge=0, le=1, description="weight of BM25 in mode convex; dense has the rest")
@@ -67,12 +67,14 @@ class SearchSettings(Section):
 class AnswerSettings(Section):
     """How an answer is made."""
 
-    generator: Literal["extract", "llama", "remote"] = "extract"
+    generator: Literal["extract", "llama", "remote"] = Field(
+        default="extract", description="extract: sentences of the documents; llama: a GGUF; remote: a URL"
+    )
     passages: int = Field(default=5, ge=1, le=50, description="passages that the generator sees")
     quotes: int = Field(default=3, ge=1, le=20, description="most quotes of an extractive answer")
     threshold: float | None = Field(default=None, ge=0, le=1, description="extract: below it, 'not found'")
-    max_tokens: int = Field(default=512, ge=1)
-    temperature: float = Field(default=0.0, ge=0, le=2)
+    max_tokens: int = Field(default=512, ge=1, description="most tokens that a language model writes")
+    temperature: float = Field(default=0.0, ge=0, le=2, description="0: the same answer every time")
 
 
 class LlamaSettings(Section):
@@ -82,7 +84,7 @@ class LlamaSettings(Section):
     mode: Literal["quote", "write"] = Field(
         default="write", description="quote: only spans of the passages; write: free text, checked after"
     )
-    context: int = Field(default=4096, ge=256)
+    context: int = Field(default=4096, ge=256, description="tokens of prompt and answer together")
     threads: int = Field(default=0, ge=0, description="0: as many as there are cores")
 
 
@@ -90,8 +92,8 @@ class RemoteSettings(Section):
     """Any OpenAI-compatible chat endpoint."""
 
     url: str = Field(default="", description="base URL, e.g. http://127.0.0.1:8000/v1")
-    model: str = ""
-    api_key: str = Field(default="", repr=False)
+    model: str = Field(default="", description="its name there; empty: the only one that the server lists")
+    api_key: str = Field(default="", repr=False, description="the key, if the server wants one")
     timeout: float = Field(default=60, gt=0, description="seconds without a byte before giving up")
     retries: int = Field(default=2, ge=0, description="tries again after 429, 5xx or no connection")
 
@@ -140,6 +142,8 @@ def load(
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"][:2])
+        # A section that does not exist is reported without the key in it; that is what was set, so say it whole.
+        key = next((k for _, values in reversed(sources) for k in values if k.split(".")[0] == key), key)
         exact = [name for name, values in sources if key in values]
         below = [name for name, values in sources if any(k.startswith(f"{key}.") for k in values)]
         origin = (exact or below or ["settings"])[-1]

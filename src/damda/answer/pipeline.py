@@ -49,7 +49,7 @@ class Pipeline:
     ) -> Iterator[Delta | Answer]:
         """Sentences as they are made and checked, each with the number of its quote; last, the Answer.
 
-        A sentence is given out once it is tied to a quote or marked as unsupported.
+        A sentence is given out once it is tied to a quote or marked as unsupported, and not before one is tied.
         """
         question = nfc(question.strip())
         (hits,) = self._searcher.search([question], self._passages, where) if question else ([],)
@@ -75,6 +75,7 @@ class _Draft:
         self._raw = ""
         self._done = 0  # characters of the raw text that were given out
         self._text = ""
+        self._held = ""  # sentences before the first that has a quote: without one, nothing of them is given out
         self._quotes: list[Quote] = []
         self._unsupported: list[str] = []
         self._usage = Usage()
@@ -99,7 +100,10 @@ class _Draft:
             gap = self._raw[self._done : base + start]
             sentence = self._raw[base + start : base + end]
             self._done = base + end
-            yield Delta(self._release(sentence, "\n" if "\n" in gap else " "))
+            self._held += self._release(sentence, "\n" if "\n" in gap else " ")
+            if self._quotes:
+                yield Delta(self._held)
+                self._held = ""
 
     def _release(self, sentence: str, gap: str) -> str:
         quote = self._grounder.ground(sentence)

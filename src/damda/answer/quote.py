@@ -41,7 +41,7 @@ class Grounder:
             return None
         for hit in self._hits:
             if (span := find(wanted, hit.chunk.text)) is not None:
-                return self._quote(hit, *span)
+                return self._quote(hit, *_whole(hit.chunk.text, *span))
         return self._supported(wanted)
 
     def _supported(self, sentence: str) -> Quote | None:
@@ -73,8 +73,29 @@ class Grounder:
         text = chunk.text[start - chunk.start : end - chunk.start]
         if document is None or document.text[start:end] != text:
             return None  # the document changed since the search: what was found is no longer in it
+        heading = " > ".join(part for part in (chunk.heading, columns(document.text, start)) if part)
         page = document.page_at(start)
-        return Quote(text, chunk.doc_id, start, end, chunk.source, chunk.title, chunk.heading, page)
+        return Quote(text, chunk.doc_id, start, end, chunk.source, chunk.title, heading, page)
+
+
+def _whole(text: str, start: int, end: int) -> tuple[int, int]:
+    """A part of a sentence is quoted with the rest of it: "3일까지" alone can't be checked by a reader."""
+    touched = [(a, b) for a, b in sentences(text) if a < end and b > start]
+    return (min(start, touched[0][0]), max(end, touched[-1][1])) if touched else (start, end)
+
+
+def columns(text: str, at: int) -> str:
+    """Header of the Markdown table that the row at ``at`` belongs to; "" for the header itself, and outside tables."""
+    rows = []
+    start = text.rfind("\n", 0, at) + 1
+    while (line := text[start : text.find("\n", start) % (len(text) + 1)]).lstrip().startswith("|"):
+        rows.append(line)
+        if start == 0:
+            break
+        start = text.rfind("\n", 0, start - 1) + 1
+    if len(rows) < 3 or not set(rows[-2]) <= set("|-: "):
+        return ""
+    return " | ".join(cell.strip() for cell in rows[-1].strip().strip("|").split("|"))
 
 
 def find(wanted: str, text: str) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ import typer
 
 app = typer.Typer(
     name="damda",
-    help="Ask a folder of documents. Every quote is verbatim and located; nothing leaves this machine.",
+    help="Ask a folder of documents. Every quote is verbatim and located.",
     epilog="Settings: damda.toml, then DAMDA_... variables, then flags. Exit codes: 0 done, 1 error, 2 usage, 3 not "
     "found, 4 unreadable files (index --strict), 130 interrupted.",
     no_args_is_help=True,
@@ -68,4 +68,4 @@ def options(
         bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Ask a folder of documents. Every quote is verbatim and located; nothing leaves this machine."""
+    """Ask a folder of documents. Every quote is verbatim and located."""

@@ -61,7 +61,9 @@ def doctor(
         show.as_json(checks)
     else:
         for check in checks:
-            mark = "[green]ok[/green]  " if check["ok"] else "[yellow]--[/yellow]  "
+            mark = (
+                "[green]ok[/green]  " if check["ok"] else "[dim]--[/dim]  " if check["optional"] else "[red]no[/red]  "
+            )
             show.out.print(f"{mark}{escape(check['what'])} [dim]{escape(check['found'])}[/dim]")
     if not all(check["ok"] or check["optional"] for check in checks):
         raise typer.Exit(1)

@@ -54,6 +54,8 @@ def ask(
     """Answer a question with numbered, verbatim, located quotes. Indexes what changed first."""
     from damda.cli import show
 
+    if not question.strip():
+        raise typer.BadParameter("the question is empty", param_hint="QUESTION")
     settings = flags(set_, home=home, answer__generator=generator, search__mode=mode)
     kb = opened(path, config, settings, silent=quiet or json)
     refreshed(kb, silent=quiet or json, verbose=verbose)
@@ -64,6 +66,8 @@ def ask(
     else:
         answer = _streamed(kb, question, (), where, verbose=verbose)
     if not answer.found:
+        if not answer.hits:
+            show.note(_why_nothing(where), silent=quiet)
         raise typer.Exit(3)
 
 
@@ -140,6 +144,8 @@ def search(
         _write_run(kb, asked, run, k or 100, where, tag, silent=quiet or json)
         return
     found = kb.search(query or "", k or 10, where=where)
+    if not found:
+        show.note(_why_nothing(where), silent=quiet)
     if json:
         show.as_json(found)
     else:
@@ -155,6 +161,12 @@ def _where(source: str | None, glob: str | None, meta: list[str] | None) -> "Whe
 
     where = Where(source or "", glob or "", pairs(meta, "--meta"))
     return None if where == Where() else where
+
+
+def _why_nothing(where: "Where | None") -> str:
+    return (
+        "no stored document matches the filter" if where else "nothing is stored: the folder has no readable documents"
+    )
 
 
 def _streamed(
@@ -179,7 +191,9 @@ def _streamed(
 
 def _questions() -> Iterator[str]:
     if not sys.stdin.isatty():
-        yield from filter(None, map(str.strip, sys.stdin))
+        for line in filter(None, map(str.strip, sys.stdin)):
+            sys.stdout.write(f"\n? {line}\n")
+            yield line
         return
     try:
         import readline  # noqa: F401  gives input() history and editing

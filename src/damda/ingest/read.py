@@ -29,6 +29,10 @@ _PROPERTIES = frozenset(("pdf", "docx", "pptx", "hwp", "hwpx"))
 _HEADED = frozenset(("html", "docx", "hwp", "hwpx"))
 
 
+READER_VERSION = "1"
+"""Goes up when the same bytes would give another text: what was read before is then read again."""
+
+
 def read(found: Found, settings: ReadSettings) -> list[Document]:
     """The documents in a file: one, except for a corpus.jsonl, which has one a line.
 

@@ -101,6 +101,8 @@ class _Walker:
             reason = "not a regular file (a pipe, socket or device)"
         elif kind not in FORMATS and kind not in OLD:
             reason = f"unknown format .{kind}" if kind else "no ending that tells its format"
+        elif kind == "jsonl" and source.rpartition("/")[2].startswith("queries"):
+            reason = "questions, not documents (the BEIR layout's queries.jsonl)"
         elif status.st_size > self.settings.max_bytes:
             reason = f"larger than {self.settings.max_bytes / 1e6:,.0f} MB"
         elif not _is_unicode(str(path)):

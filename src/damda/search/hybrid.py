@@ -54,8 +54,8 @@ def convex(weight: float) -> Fuse:
     return fuse
 
 
-def additive(spread: float) -> Fuse:
-    """BM25 plus cosine in units of ``spread``, the standard deviation of cosines in the corpus.
+def additive(mean: float, deviation: float) -> Fuse:
+    """BM25 plus cosine in standard deviations from the mean, both of cosines between passages of the corpus.
 
     A hit that only one list has gets the least that the other list can say of it: the lowest cosine listed, and half of
     the lowest BM25 listed (0 where the list was not full: then its BM25 is known to be 0). Fetching the true values
@@ -67,7 +67,8 @@ def additive(spread: float) -> Fuse:
         no_bm25 = min(bm25.values()) / 2 if len(words) >= n else 0.0
         no_cosine = min(cosine.values(), default=0.0)
         return {
-            chunk_id: bm25.get(chunk_id, no_bm25) + _BM25_PER_DEVIATION * cosine.get(chunk_id, no_cosine) / spread
+            chunk_id: bm25.get(chunk_id, no_bm25)
+            + _BM25_PER_DEVIATION * (cosine.get(chunk_id, no_cosine) - mean) / deviation
             for chunk_id in bm25.keys() | cosine.keys()
         }
 
@@ -95,7 +96,7 @@ class Fused:
         n = max(self._candidates, k)
         words = self._bm25.scored(queries, n, where)
         vectors = self._dense.scored(queries, n, where)
-        fuse = self._fuse or additive(self._store.cosines()[1])
+        fuse = self._fuse or additive(*self._store.cosines())
         return [self._hits(w, v, fuse(w, v, n), k) for w, v in zip(words, vectors, strict=True)]
 
     def _hits(self, words: Scored, vectors: Scored, fused: dict[str, float], k: int) -> list[Hit]:
