@@ -3,12 +3,8 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from own_searcher import Only
-
 import damda
 from damda import Delta, Hit, Message
-from damda.answer.pipeline import Pipeline
-from damda.korean import Morphemes
 from damda.types import NOT_FOUND
 
 
@@ -31,8 +27,7 @@ class FirstLine:
 
 
 if __name__ == "__main__":
-    kb = damda.open(Path(__file__).parent / "documents")
+    kb = damda.open(Path(__file__).parent / "documents", generator=FirstLine())
     kb.refresh()
-    step = Only(kb, "인사"), FirstLine(), kb.document, Morphemes()
-    answer = Pipeline(*step, passages=3, max_tokens=64, temperature=0).ask("직원은 언제 퇴직하나요?")
+    answer = kb.ask("직원은 언제 퇴직하나요?", where=damda.Where(glob="인사/**"))
     print(answer.text, *(f"{q.source} {q.start}-{q.end}" for q in answer.quotes), sep="\n")

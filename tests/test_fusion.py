@@ -81,9 +81,9 @@ def test_convex_at_its_ends_is_one_list() -> None:
         assert sorted(fused, key=lambda name: -fused[name]) == [name for name, _ in ranking]
 
 
-@given(ranked(BM25), ranked(COSINE), st.floats(1e-6, 1), st.integers(1, 20))
-def test_additive_is_its_formula(words: Scored, vectors: Scored, spread: float, n: int) -> None:
-    fused = additive(0.0, spread)(words, vectors, n)
+@given(ranked(BM25), ranked(COSINE), st.floats(-1, 1), st.floats(1e-6, 1), st.integers(1, 20))
+def test_additive_is_its_formula(words: Scored, vectors: Scored, mean: float, deviation: float, n: int) -> None:
+    fused = additive(mean, deviation)(words, vectors, n)
     assert fused.keys() == {i for i, _ in words} | {i for i, _ in vectors}
     bm25, cosine = dict(words), dict(vectors)
     for name, score in fused.items():
@@ -97,7 +97,7 @@ def test_additive_is_its_formula(words: Scored, vectors: Scored, spread: float, 
 @given(ranked(BM25), ranked(COSINE))
 def test_additive_keeps_to_what_both_lists_say(words: Scored, vectors: Scored) -> None:
     """A hit that neither list puts below another is not below it after fusion."""
-    fused = additive(0.0, 0.025)(words, vectors, 100)
+    fused = additive(0.785, 0.025)(words, vectors, 100)
     bm25, cosine = dict(words), dict(vectors)
     both = bm25.keys() & cosine.keys()
     for a in both:
@@ -106,7 +106,7 @@ def test_additive_keeps_to_what_both_lists_say(words: Scored, vectors: Scored) -
                 assert fused[a] >= fused[b]
 
 
-@pytest.mark.parametrize("fuse", [reciprocal_rank(60), convex(0.5), additive(0.0, 0.025)])
+@pytest.mark.parametrize("fuse", [reciprocal_rank(60), convex(0.5), additive(0.785, 0.025)])
 def test_empty_lists(fuse: Fuse) -> None:
     assert fuse([], [], 10) == {}
     assert fuse([("a", 3.0)], [], 10).keys() == {"a"} and fuse([], [("b", 0.3)], 1).keys() == {"b"}

@@ -91,6 +91,17 @@ def test_an_unsupported_sentence_is_marked() -> None:
     assert korean.text.endswith("달은 치즈다. [근거 없음]")
 
 
+def test_nothing_is_given_out_before_a_sentence_has_a_quote() -> None:
+    pieces = ("The moon is cheese. ", "Leave is 15 days. ", "It is far away.")
+    *deltas, answer = pipeline(Says(*pieces)).stream("?")
+    assert [delta.text for delta in deltas if isinstance(delta, Delta)] == [
+        "The moon is cheese. [unsupported] Leave is 15 days. [1]",
+        " It is far away. [unsupported]",
+    ]
+    (only,) = pipeline(Says("The moon is cheese. It is far away.")).stream("?")
+    assert isinstance(only, Answer) and not only.found
+
+
 def test_nothing_supported_is_not_found() -> None:
     answer = pipeline(Says("The moon is made of cheese.")).ask("What?")
     assert (answer.found, answer.quotes) == (False, ())

@@ -3,7 +3,7 @@
 import pytest
 from fakes import FakeAnalyser
 
-from damda.answer.quote import Grounder, find
+from damda.answer.quote import Grounder, columns, find
 from damda.types import Chunk, Document, Hit
 
 TEXT = (
@@ -63,3 +63,21 @@ def test_a_document_that_changed_since_the_search_gives_no_quote() -> None:
 def test_find_takes_special_characters_as_they_are() -> None:
     assert find("a.b (c)", "xa.b\n(c)") == (1, 8)
     assert find("a.b (c)", "xaxb (c)") is None
+
+
+TABLE = "| 구분 | 한도 |\n| --- | --- |\n| 수습 | 주 1일 |\n| 육아 | 주 4일 |\n\n끝."
+
+
+@pytest.mark.parametrize(
+    ("row", "header"), [("| 수습", "구분 | 한도"), ("| 육아", "구분 | 한도"), ("| 구분", ""), ("끝.", "")]
+)
+@pytest.mark.parametrize("before", ["", "머리말\n\n"])
+def test_a_row_is_shown_with_the_header_of_its_table(row: str, header: str, before: str) -> None:
+    text = before + TABLE
+    assert columns(text, text.index(row)) == header
+
+
+def test_a_part_of_a_sentence_is_quoted_with_the_rest_of_it() -> None:
+    quote = grounder().ground("오후 3시까지")
+    assert quote is not None
+    assert quote.text == "신청은 하루 전 오후 3시까지 합니다."

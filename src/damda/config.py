@@ -142,12 +142,13 @@ def load(
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"][:2])
-        # A section that does not exist is reported without the key in it; that is what was set, so say it whole.
-        key = next((k for _, values in reversed(sources) for k in values if k.split(".")[0] == key), key)
+        unknown = first["type"] == "extra_forbidden"
+        if unknown:
+            # A section that does not exist is reported without the key in it; that is what was set, so say it whole.
+            key = next((k for _, values in reversed(sources) for k in values if k.split(".")[0] == key), key)
         exact = [name for name, values in sources if key in values]
         below = [name for name, values in sources if any(k.startswith(f"{key}.") for k in values)]
         origin = (exact or below or ["settings"])[-1]
-        unknown = first["type"] == "extra_forbidden"
         what = f"unknown setting{_similar(key)}" if unknown else f"{first['msg']}, not {first['input']!r}"
         raise ConfigError(f"{key} in {origin}: {what}") from error
 

@@ -246,7 +246,7 @@ class Store:
             return []
         with self._reported("searching"):
             query = table.search(vector, vector_column_name="vector").distance_type("cosine")
-            query = query.nprobes(50).refine_factor(5)
+            query = query.nprobes(50).refine_factor(3)
             rows = _scored(_filtered(query, where).limit(n).select(["id", "_distance"]).to_arrow(), "_distance")
         return [(chunk_id, 1 - distance) for chunk_id, distance in rows]
 
