@@ -13,7 +13,7 @@ import pytest
 from fakes import FakeAnalyser, FakeEncoder, Opener, found, use_fakes
 
 from damda import assemble
-from damda.errors import StoreError
+from damda.errors import ReadError, StoreError
 from damda.ingest import sync as sync_module
 from damda.knowledge import KnowledgeBase
 from damda.search.store import Store
@@ -147,12 +147,24 @@ def test_a_renamed_file(root: Path, tmp_path: Path, open_fake: Opener) -> None:
     equals_fresh(kb, open_fake, tmp_path / "fresh")
 
 
+def test_an_empty_root_forgets_nothing(root: Path, open_fake: Opener) -> None:
+    """A share that is not mounted looks like this."""
+    write(root, {"a.md": "alpha"})
+    kb = open_fake(root)
+    kb.sync()
+    (root / "a.md").unlink()
+    with pytest.raises(ReadError, match="is empty, but 1 files of it are stored"):
+        kb.sync()
+    assert found(kb, "alpha") == {"a.md": ["alpha"]}
+
+
 def test_everything_is_removed(root: Path, open_fake: Opener) -> None:
     write(root, {"a.md": "alpha", "b.md": "alpha"})
     kb = open_fake(root)
     kb.sync()
     for path in root.glob("*.md"):
         path.unlink()
+    write(root, {"picture.png": "no text in here"})
     assert kb.sync().removed == 2
     assert found(kb, "alpha") == {} and kb.status().chunks == 0
     write(root, {"c.md": "alpha"})

@@ -110,7 +110,7 @@ class Sync:
         """Read what changed, store it, remove what is gone.
 
         Raises:
-            ReadError: the root itself can't be read.
+            ReadError: the root itself can't be read, or is empty while files of it are stored.
             StoreError: the disk refused. What was stored before stays.
         """
         begun = time.perf_counter()
@@ -119,6 +119,12 @@ class Sync:
         known = self._library.files()
         changed = [f for f in found if f.source not in known or known[f.source].stamp != f.stamp]
         gone = sorted(known.keys() - {f.source for f in found})
+        if known and not found and not report.skipped:
+            # More likely a share that is not mounted than a wish to forget everything.
+            raise ReadError(
+                f"{self._root} is empty, but {len(known)} files of it are stored: is it mounted? "
+                "To forget them, delete the index"
+            )
         if changed or gone:
             waiting = {state.source for state in known.values() if state.error.startswith(_TAKEN)}
             waiting |= {f.source for f in changed}
