@@ -1,12 +1,11 @@
 """Settings -> objects: the only file that names concrete classes.
 
-What is slow (weights, the morpheme dictionary) starts loading in threads here, side by side; the first use of each
-waits for its own only.
+Building loads nothing slow: models load when they are first used, or side by side by ``KnowledgeBase.warm``.
 """
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -83,10 +82,8 @@ def assemble(
 ) -> KnowledgeBase:
     """Build everything for one root; an encoder or generator that is given takes the place of the settings' one."""
     analyser = Morphemes(settings.search.user_dictionary)
-    _in_background(analyser.load)
     encoder = encoder or make_encoder(settings.encoder, offline=settings.offline, progress=progress)
-    if isinstance(encoder, OnnxEncoder):
-        _in_background(encoder.load)
+    loads = [analyser.load, *([encoder.load] if isinstance(encoder, OnnxEncoder) else [])]
     parts = {
         "encoder": encoder.id,
         "chunks": f"{CHUNKER_VERSION} of {settings.chunk.tokens} tokens",
@@ -107,7 +104,9 @@ def assemble(
         max_tokens=settings.answer.max_tokens,
         temperature=settings.answer.temperature,
     )
-    return KnowledgeBase(root, home, encoder.id, store, sync, searchers, settings.search.mode, pipeline)
+    return KnowledgeBase(
+        root, home, encoder.id, store, sync, searchers, settings.search.mode, pipeline, partial(_in_background, loads)
+    )
 
 
 def make_searchers(
@@ -241,12 +240,15 @@ def known_models() -> list[KnownModel]:
     ]
 
 
-def _in_background(load: Callable[[], object]) -> None:
-    def run() -> None:
+def _in_background(loads: Sequence[Callable[[], object]]) -> None:
+    """Start loading what is slow, side by side; each is loaded once, and whoever needs it waits for it only."""
+
+    def run(load: Callable[[], object]) -> None:
         try:
             load()
         except DamdaError:
             pass  # whoever needs it loads again, and gets the error where it can be shown
 
-    # Not a daemon: one that is killed inside native code takes the whole process down with an abort.
-    threading.Thread(target=run).start()
+    for load in loads:
+        # Not a daemon: one that is killed inside native code takes the whole process down with an abort.
+        threading.Thread(target=run, args=(load,)).start()

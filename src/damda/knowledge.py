@@ -57,11 +57,20 @@ class KnowledgeBase:
         searchers: Mapping[Mode, Callable[[], Searcher]],
         mode: Mode,
         pipeline: Pipeline,
+        load: Callable[[], None],
     ) -> None:
         self.root = root
         self._home, self._encoder_id = home, encoder_id
         self._store, self._sync, self._pipeline = store, sync, pipeline
         self._searchers, self._mode = searchers, mode
+        self._load, self._warm = load, False
+
+    def warm(self) -> None:
+        """Start loading the models in the background. Asking, searching and indexing do it too, as soon as they know
+        that models are needed; a program that will ask anyway gains a second by saying so first."""
+        if not self._warm:
+            self._warm = True
+            self._load()
 
     def sync(self, progress: Progress = quiet) -> Report:
         """Bring the index up to date with the folder.
@@ -86,6 +95,7 @@ class KnowledgeBase:
         """`sync` when something changed. While another process is indexing, what it has stored so far is used: None."""
         if not self._sync.pending():
             return Report()
+        self.warm()
         try:
             return self.sync(progress)
         except BusyError:
@@ -95,12 +105,14 @@ class KnowledgeBase:
 
     def ask(self, question: str, *, history: Sequence[Message] = (), where: Where | None = None) -> Answer:
         """Answer from the documents, with verbatim, located quotes; ``found`` is False when they don't answer."""
+        self.warm()
         return self._pipeline.ask(question, history=history, where=where)
 
     def stream(
         self, question: str, *, history: Sequence[Message] = (), where: Where | None = None
     ) -> Iterator[Delta | Answer]:
         """Like `ask`, sentence by sentence; the last item is the Answer."""
+        self.warm()
         return self._pipeline.stream(question, history=history, where=where)
 
     def search(self, query: str, k: int = 10, *, where: Where | None = None, mode: Mode | None = None) -> list[Hit]:
@@ -111,6 +123,7 @@ class KnowledgeBase:
         self, queries: Sequence[str], k: int = 10, *, where: Where | None = None, mode: Mode | None = None
     ) -> list[list[Hit]]:
         """The ``k`` best passages for each query. ``mode`` None: as the settings say."""
+        self.warm()
         return self._searchers[mode or self._mode]().search(queries, k, where)
 
     def document(self, doc_id: str, version: str) -> Document | None:

@@ -58,6 +58,7 @@ def ask(
         raise typer.BadParameter("the question is empty", param_hint="QUESTION")
     settings = flags(set_, home=home, answer__generator=generator, search__mode=mode)
     kb = opened(path, config, settings, silent=quiet or json)
+    kb.warm()
     refreshed(kb, silent=quiet or json, verbose=verbose)
     where = _where(source, glob, meta)
     if json:
@@ -93,6 +94,7 @@ def chat(
 
     settings = flags(set_, home=home, answer__generator=generator, search__mode=mode)
     kb = opened(path, config, settings, silent=quiet)
+    kb.warm()
     refreshed(kb, silent=quiet, verbose=verbose)
     where, history = _where(source, glob, meta), list[Message]()
     for question in _questions():
@@ -138,6 +140,7 @@ def search(
         raise typer.BadParameter("give either a QUERY, or --queries FILE together with --run FILE")
     asked = _read_queries(queries) if queries else []
     kb = opened(path, config, flags(set_, home=home, search__mode=mode), silent=quiet or json)
+    kb.warm()
     refreshed(kb, silent=quiet or json, verbose=verbose)
     where = _where(source, glob, meta)
     if run is not None:

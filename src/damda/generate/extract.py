@@ -23,7 +23,7 @@ _COSINE, _OWN, _NEAR, _PASSAGE, _RANK, _LENGTH, _NUMBER = 0.77, 0.9, 2.1, 2.0, -
 # Confidence that the passages answer at all: a logistic function of the best sentence's cosine, the first passage's
 # share of the question's words, and how far the best sentence's score stands out over the median one.
 _SURE_COSINE, _SURE_PASSAGE, _SURE_MARGIN, _SURE_BIAS = 0.99, 1.41, 0.37, -5.41
-THRESHOLD = 0.30
+THRESHOLD = 0.25
 """Below this confidence the answer is NOT_FOUND; docs/decisions/0004-extract.md has the curve."""
 
 _ASKS_NUMBER = re.compile(

@@ -46,6 +46,7 @@ _APPROXIMATE_FROM = 20_000
 # Versions that a reader may still hold are kept this long.
 _KEEP_VERSIONS = timedelta(hours=1)
 _REFRESH_SECONDS = 0.5
+_NEAR_LEAST = 100
 # What LanceDB's messages say of its own source.
 _NOISE = re.compile(r", /\S+\.rs:\d+:\d+|lance error: |Wrapped error: |Generic N/A error: ")
 _COSINES_SAMPLE = 500
@@ -69,7 +70,7 @@ class Store:
         self._lock = threading.Lock()
         self._tables: dict[str, lancedb.table.Table] = {}
         self._refreshed = 0.0
-        self._cosines: tuple[int, float, float] | None = None  # passages when it was measured, mean, deviation
+        self._measured: tuple[lancedb.table.Table, float, float] | None = None  # what, mean and deviation of cosines
         self._db: lancedb.DBConnection | None = None
 
     # --- writing -------------------------------------------------------------------------------------------------
@@ -105,6 +106,7 @@ class Store:
             ids = among("doc_id", [p.document.id for p in prepared])
             texts = self._make(self._documents, document_schema())
             _replace(texts, ["id", "version"], document_rows([p.document for p in prepared]))
+            self._measured = None
             chunks = self._make(self._chunks, chunk_schema(self._dim))
             rows = chunk_rows(prepared, self._dim)
             if chunks.count_rows(ids):
@@ -247,8 +249,10 @@ class Store:
         with self._reported("searching"):
             query = table.search(vector, vector_column_name="vector").distance_type("cosine")
             query = query.nprobes(50).refine_factor(3)
-            rows = _scored(_filtered(query, where).limit(n).select(["id", "_distance"]).to_arrow(), "_distance")
-        return [(chunk_id, 1 - distance) for chunk_id, distance in rows]
+            # Exact distances decide among three times the limit that the index guesses: few would be too few.
+            least = max(n, _NEAR_LEAST)
+            rows = _scored(_filtered(query, where).limit(least).select(["id", "_distance"]).to_arrow(), "_distance")
+        return [(chunk_id, 1 - distance) for chunk_id, distance in rows[:n]]
 
     def chunks(self, ids: Sequence[str]) -> dict[str, Chunk]:
         """Passages by id."""
@@ -260,19 +264,25 @@ class Store:
         return {row["id"]: Chunk(**row) for row in rows}
 
     def cosines(self) -> tuple[float, float]:
-        """Mean and standard deviation of the cosine between two passages, from a sample: the scale of cosines here."""
+        """Mean and deviation of the cosine between two passages, from a sample: the scale of all cosines here."""
         table = self._open(self._chunks)
-        rows = self.count()
-        if table is None or rows < _COSINES_LEAST:
+        if table is None:
             return _COSINES_USUAL
-        if self._cosines is None or not rows / 2 < self._cosines[0] < rows * 2:
-            with self._reported("reading"):
-                sample = np.random.default_rng(0).choice(rows, min(rows, _COSINES_SAMPLE), replace=False)
-                column = table.take_offsets(np.sort(sample).tolist()).select(["vector"]).to_arrow().column("vector")
-            vectors = column.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, self._dim)
-            cosines = (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
-            self._cosines = rows, float(cosines.mean()), max(float(cosines.std()), 1e-6)
-        return self._cosines[1:]
+        # Counting rows costs a tenth of a search, so it is done once for each state of the table that is looked at.
+        if self._measured is None or self._measured[0] is not table:
+            self._measured = table, *self._sampled(table)
+        return self._measured[1:]
+
+    def _sampled(self, table: "lancedb.table.Table") -> tuple[float, float]:
+        with self._reported("reading"):
+            rows = int(table.count_rows())
+            if rows < _COSINES_LEAST:
+                return _COSINES_USUAL
+            sample = np.random.default_rng(0).choice(rows, min(rows, _COSINES_SAMPLE), replace=False)
+            column = table.take_offsets(np.sort(sample).tolist()).select(["vector"]).to_arrow().column("vector")
+        vectors = column.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, self._dim)
+        cosines = (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
+        return float(cosines.mean()), max(float(cosines.std()), 1e-6)
 
     def document(self, doc_id: str, version: str) -> Document | None:
         """The text that a passage of this version was cut from."""
