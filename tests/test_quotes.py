@@ -81,3 +81,13 @@ def test_a_part_of_a_sentence_is_quoted_with_the_rest_of_it() -> None:
     quote = grounder().ground("오후 3시까지")
     assert quote is not None
     assert quote.text == "신청은 하루 전 오후 3시까지 합니다."
+
+
+@pytest.mark.parametrize("heading", ["2. 대상", "2. 대상 > 구분 | 한도"])
+def test_the_header_of_a_cut_table_is_said_once(heading: str) -> None:
+    start = TABLE.index("| 육아")
+    chunk = Chunk("c", "t", TABLE[start:-4], start, len(TABLE) - 4, heading=heading, version="v")
+    tables = Grounder([Hit(chunk, 1.0, "bm25")], lambda doc_id, version: Document("t", TABLE), FakeAnalyser())
+    quote = tables.ground("| 육아 | 주 4일 |")
+    assert quote is not None
+    assert quote.heading == "2. 대상 > 구분 | 한도"

@@ -73,7 +73,10 @@ class Grounder:
         text = chunk.text[start - chunk.start : end - chunk.start]
         if document is None or document.text[start:end] != text:
             return None  # the document changed since the search: what was found is no longer in it
-        heading = " > ".join(part for part in (chunk.heading, columns(document.text, start)) if part)
+        header = columns(document.text, start)
+        if chunk.heading.endswith(header):
+            header = ""  # the chunker says it already, for a table that it had to cut
+        heading = " > ".join(part for part in (chunk.heading, header) if part)
         page = document.page_at(start)
         return Quote(text, chunk.doc_id, start, end, chunk.source, chunk.title, heading, page)
 
