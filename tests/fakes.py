@@ -74,7 +74,7 @@ def use_fakes(patch: Patch, encoder: FakeEncoder, analyser: FakeAnalyser | None 
         return analyser or FakeAnalyser(f"split{user_dictionary}")
 
     patch(assemble, "make_encoder", make_encoder)
-    patch(assemble, "Morphemes", make_analyser)
+    patch(assemble, "MorphemeProcess", make_analyser)
 
 
 class Opener(Protocol):

@@ -9,7 +9,8 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "damda"
 FLOORS = [  # top to bottom is ground to roof: a file may import what stands above it in this list
     ["errors", "types"],
-    ["korean"],
+    ["korean", "child"],
+    ["morphemes"],
     ["config"],
     ["weights"],
     ["home"],

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from reading_fixtures import docx, para, read_bytes
 
+from damda import child
 from damda.errors import ReadError
-from damda.ingest import process
 from damda.ingest.process import WORKER, Worker
 
 
@@ -39,10 +39,10 @@ def _python(code: str) -> str:
 
 
 def _worker_that_runs(code: str, monkeypatch: pytest.MonkeyPatch) -> Worker:
-    def start() -> "subprocess.Popen[bytes]":
+    def start(module: str) -> "subprocess.Popen[bytes]":
         return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    monkeypatch.setattr(process, "_start", start)
+    monkeypatch.setattr(child, "_start", start)
     return Worker()
 
 
@@ -93,7 +93,7 @@ def test_an_interrupted_answer_is_not_given_to_the_next_file(monkeypatch: pytest
     def interrupted(*_: object) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(process, "_exchange", interrupted)
+    monkeypatch.setattr(child, "_exchange", interrupted)
     with pytest.raises(KeyboardInterrupt):
         worker.parse("docx", b"", seconds=20, chars=100)
     assert worker.pid is None

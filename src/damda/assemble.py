@@ -22,11 +22,11 @@ from damda.ingest.chunk import CHUNKER_VERSION
 from damda.ingest.read import READER_VERSION
 from damda.ingest.sync import Sync
 from damda.knowledge import KnowledgeBase
-from damda.korean import Morphemes
+from damda.morphemes import MorphemeProcess
 from damda.search.hybrid import Fused, convex, reciprocal_rank
 from damda.search.single import Bm25, Dense
 from damda.search.store import Store
-from damda.types import NO_META, Encoder, Generator, Mode, Progress, Searcher, quiet
+from damda.types import NO_META, Analyser, Encoder, Generator, Mode, Progress, Searcher, quiet
 
 STORE_VERSION = "1"
 """Goes up when the tables' columns change: older ones are made again from the documents."""
@@ -58,19 +58,7 @@ def open(  # noqa: A001  damda.open, as in shelve.open or tarfile.open
     if not root.exists():
         raise ConfigError(f"{root} does not exist: give a folder of documents, a file, or a corpus.jsonl")
     root = root.resolve()
-    return assemble(root, load_settings(config_file, settings, root), progress, encoder, generator)
-
-
-def load_settings(
-    config_file: str | os.PathLike[str] | None = None, flags: Mapping[str, Any] = NO_META, root: Path | None = None
-) -> Settings:
-    """Settings for documents at ``root``: from the damda.toml given, or found in the current folder or beside them."""
-    if config_file is None:
-        folders = [Path(), *([root if root.is_dir() else root.parent] if root else [])]
-        found = next((path for folder in folders if (path := folder / "damda.toml").is_file()), None)
-    else:
-        found = Path(config_file)
-    return config.load(found, flags)
+    return assemble(root, config.find(config_file, settings, root), progress, encoder, generator)
 
 
 def assemble(
@@ -81,7 +69,7 @@ def assemble(
     generator: Generator | None = None,
 ) -> KnowledgeBase:
     """Build everything for one root; an encoder or generator that is given takes the place of the settings' one."""
-    analyser = Morphemes(settings.search.user_dictionary)
+    analyser = MorphemeProcess(settings.search.user_dictionary)
     encoder = encoder or make_encoder(settings.encoder, offline=settings.offline, progress=progress)
     loads = [analyser.load, *([encoder.load] if isinstance(encoder, OnnxEncoder) else [])]
     parts = {
@@ -110,7 +98,7 @@ def assemble(
 
 
 def make_searchers(
-    settings: Settings, store: Store, encoder: Encoder, analyser: Morphemes
+    settings: Settings, store: Store, encoder: Encoder, analyser: Analyser
 ) -> dict[Mode, Callable[[], Searcher]]:
     """How to make each mode's searcher; making one loads nothing."""
     bm25, dense = Bm25(store, analyser), Dense(store, encoder)
@@ -180,7 +168,7 @@ def built_in_encoder(name: str, progress: Progress = quiet) -> Path:
     return weights.cached(f"encoders/{name}-{e5.VERSION}", make)
 
 
-def make_generator(settings: Settings, encoder: Encoder, analyser: Morphemes, store: Store) -> Generator:
+def make_generator(settings: Settings, encoder: Encoder, analyser: Analyser, store: Store) -> Generator:
     """The generator that ``answer.generator`` names; making one loads nothing."""
     if settings.answer.generator == "remote":
         from damda.generate.remote import Remote

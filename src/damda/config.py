@@ -153,6 +153,20 @@ def load(
         raise ConfigError(f"{key} in {origin}: {what}") from error
 
 
+def find(
+    file: str | os.PathLike[str] | None = None, flags: Mapping[str, Any] = NO_META, root: Path | None = None
+) -> Settings:
+    """Settings for documents at ``root``: from the damda.toml given, or found in the current folder or beside them.
+
+    Raises:
+        ConfigError: as in `load`.
+    """
+    if file is not None:
+        return load(Path(file), flags)
+    folders = [Path(), *([root if root.is_dir() else root.parent] if root else [])]
+    return load(next((path for folder in folders if (path := folder / "damda.toml").is_file()), None), flags)
+
+
 def describe() -> dict[str, str]:
     """All settings as dotted keys, each with what it is for."""
     found: dict[str, str] = {}

@@ -21,6 +21,18 @@ def opened(root: Path, config: Path | None, settings: Mapping[str, Any], *, sile
         return damda.open(root, settings=settings, config_file=config, progress=tell)
 
 
+def opened_warm(root: Path, config: Path | None, settings: Mapping[str, Any], *, silent: bool) -> "KnowledgeBase":
+    """`opened`, for commands that need the models: they load while the rest of damda is imported and opened."""
+    from damda.config import find
+    from damda.morphemes import MorphemeProcess
+
+    if root.expanduser().exists():
+        MorphemeProcess(find(config, settings, root.expanduser()).search.user_dictionary).load()
+    kb = opened(root, config, settings, silent=silent)
+    kb.warm()
+    return kb
+
+
 def refreshed(kb: "KnowledgeBase", *, silent: bool, verbose: bool) -> None:
     """Bring the index up to date before a question, saying what was done when anything was."""
     from damda.cli import show

@@ -49,10 +49,10 @@ def doctor(
     """What this machine has, what is missing, and what to do about it. Encodes one sentence to prove that it works."""
     from rich.markup import escape
 
-    from damda import assemble
     from damda.cli import show
+    from damda.config import find
 
-    loaded = assemble.load_settings(config, flags(set_))
+    loaded = find(config, flags(set_))
     if settings:
         _settings(loaded.model_dump(), json)
         return

@@ -25,7 +25,7 @@ from damda.cli.app import (
     flags,
     pairs,
 )
-from damda.cli.documents import opened, refreshed
+from damda.cli.documents import opened_warm, refreshed
 
 if TYPE_CHECKING:
     from damda.knowledge import KnowledgeBase
@@ -57,8 +57,7 @@ def ask(
     if not question.strip():
         raise typer.BadParameter("the question is empty", param_hint="QUESTION")
     settings = flags(set_, home=home, answer__generator=generator, search__mode=mode)
-    kb = opened(path, config, settings, silent=quiet or json)
-    kb.warm()
+    kb = opened_warm(path, config, settings, silent=quiet or json)
     refreshed(kb, silent=quiet or json, verbose=verbose)
     where = _where(source, glob, meta)
     if json:
@@ -93,8 +92,7 @@ def chat(
     from damda.types import Message
 
     settings = flags(set_, home=home, answer__generator=generator, search__mode=mode)
-    kb = opened(path, config, settings, silent=quiet)
-    kb.warm()
+    kb = opened_warm(path, config, settings, silent=quiet)
     refreshed(kb, silent=quiet, verbose=verbose)
     where, history = _where(source, glob, meta), list[Message]()
     for question in _questions():
@@ -139,8 +137,7 @@ def search(
     if (query is None) == (queries is None) or (run is None) != (queries is None):
         raise typer.BadParameter("give either a QUERY, or --queries FILE together with --run FILE")
     asked = _read_queries(queries) if queries else []
-    kb = opened(path, config, flags(set_, home=home, search__mode=mode), silent=quiet or json)
-    kb.warm()
+    kb = opened_warm(path, config, flags(set_, home=home, search__mode=mode), silent=quiet or json)
     refreshed(kb, silent=quiet or json, verbose=verbose)
     where = _where(source, glob, meta)
     if run is not None:

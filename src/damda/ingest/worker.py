@@ -10,13 +10,13 @@ itself when a file takes too long, so it never outlives the process that asked.
 
 import contextlib
 import json
-import os
 import re
 import signal
 import sys
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING
 
+from damda.child import answers
 from damda.errors import ReadError
 from damda.ingest import containers
 from damda.ingest.structure import Cell, Parsed, heading, table
@@ -33,8 +33,7 @@ _DAMAGED = "damaged or cut off; open it in its program and save it again"
 
 def main() -> None:
     """Answer requests until the input ends."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints must not get between the answers
+    out = answers()
     _limit_memory()
     while header := sys.stdin.buffer.readline():
         request = json.loads(header)
@@ -42,12 +41,12 @@ def main() -> None:
         _alarm(request["seconds"] + _GRACE)
         answer = _answer(request["format"], data, request["chars"])
         _alarm(0)
-        _send(answers, answer)
+        _send(out, answer)
 
 
-def _send(answers: IO[bytes], answer: dict[str, object]) -> None:
-    answers.write(json.dumps(answer).encode("ascii") + b"\n")
-    answers.flush()
+def _send(out: IO[bytes], answer: dict[str, object]) -> None:
+    out.write(json.dumps(answer).encode("ascii") + b"\n")
+    out.flush()
 
 
 def _answer(name: str, data: bytes, chars: int) -> dict[str, object]:
