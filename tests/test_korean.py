@@ -55,6 +55,7 @@ def test_sentences_hold_all_but_white_space(text: str) -> None:
     "expected",
     [
         ["1. 목적을 정한다.", "가. 범위는 다음과 같다."],
+        ["다음과 같다.", "1의2. 범위를 정한다.", "4의2\\. 기한을 정한다."],
         ["이 회사는 J. Kim이 세웠다.", "좋다."],
         ["값은 3.14이다.", "끝."],
         ["이 규칙은 2024. 1. 1. 시행한다.", "다만, 제3조는 2025. 12. 31.부터 시행한다."],
@@ -74,6 +75,56 @@ def test_hard_sentence_ends(expected: list[str]) -> None:
 def test_sentences_typed_without_a_space() -> None:
     assert split("보고했다.그리고 갔다.") == ["보고했다.", "그리고 갔다."]
     assert split("A.B.C 주식회사는 v1.2.3을 낸다.") == ["A.B.C 주식회사는 v1.2.3을 낸다."]
+
+
+WRAPPED = """\
+`rustfix` 도구는 러스트 설치에 포함되어 있으며 원하는 문제를 해결할
+수 있는 명확한 방법이 있는 컴파일러 경고를 자동으로 수정할 수
+있습니다. 컴파일러 경고를 이미 본 적이 있을 것입니다. 예를 들어,
+다음 코드를 살펴보겠습니다:
+
+- 해외 출장 중에 카드를 잃어버리면 바로 카드사 분실 신고 전화에 알리고,
+  그다음 재무팀에 알린다
+- Lost cards are reported to the bank at once, by telephone, and then to the
+  finance team."""
+
+
+def test_a_wrapped_paragraph_is_one() -> None:
+    found = [" ".join(WRAPPED[a:b].split()) for a, b in sentences(WRAPPED, wrapped=True)]
+    assert found == [
+        "`rustfix` 도구는 러스트 설치에 포함되어 있으며 원하는 문제를 해결할 수 있는 명확한 방법이 있는 "
+        "컴파일러 경고를 자동으로 수정할 수 있습니다.",
+        "컴파일러 경고를 이미 본 적이 있을 것입니다.",
+        "예를 들어, 다음 코드를 살펴보겠습니다:",
+        "- 해외 출장 중에 카드를 잃어버리면 바로 카드사 분실 신고 전화에 알리고, 그다음 재무팀에 알린다",
+        "- Lost cards are reported to the bank at once, by telephone, and then to the finance team.",
+    ]
+    assert len(sentences(WRAPPED)) == 10, "what a model writes is no wrapped paragraph"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["담당 부서와 연락처는 다음과 같이 정하여 운영함", "경영지원팀 내선 1234"],  # a final form
+        ["주소 서울특별시 담다구 담다로 1길 23, 담다빌딩 4층 경영지원팀", "전화: 02-000-0000"],  # a label
+        ["서류를 갖추어 재무팀에 제출하고 승인을 받은 사람 및 그 대리인", "1의2. 제3조에 따른 서류를 낸 사람"],
+        ["짧은 줄", "그다음 줄은 앞의 줄보다 훨씬 더 길어서 여백이 그것을 끊지 않았음을 안다"],
+        ["담당      내용                              기한이 되는 날짜", "탁온유    일정 알림"],
+        ["| 구분이 되는 값을 여기에 적는다 | 한도가 되는 값을 여기에 적는다", "그다음"],
+        ["이 줄은 일부러 여기서 끊으려고 빈칸 두 개를 뒤에 남겨 두었으므로  ", "그다음"],
+        ["```", 'value = make_something_long("an argument", another_argument) +', "another_value", "```"],
+    ],
+)
+def test_lines_that_their_author_ended(lines: list[str]) -> None:
+    text = "\n".join(lines)
+    assert [text[a:b] for a, b in sentences(text, wrapped=True)] == [line.strip() for line in lines]
+
+
+@given(st.one_of(st.lists(PIECES).map("".join), st.text()))
+def test_wrapped_sentences_are_joined_lines(text: str) -> None:
+    plain, joined = sentences(text), sentences(text, wrapped=True)
+    assert {a for a, _ in joined} <= {a for a, _ in plain} and {b for _, b in joined} <= {b for _, b in plain}
+    assert "".join("".join(text[a:b].split()) for a, b in joined) == "".join(text.split())
 
 
 def test_no_sentences() -> None:
@@ -180,3 +231,14 @@ def test_a_user_dictionary_that_is_none(tmp_path: Path, content: bytes) -> None:
 def test_a_user_dictionary_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         Morphemes(str(tmp_path / "none.tsv"))
+
+
+def test_a_number_at_the_start_of_a_line_is_no_sentence() -> None:
+    assert split("다음과 같다.\n1. 목적\n가. 범위\n  2) 기한\n1의2. 벌칙\n4의2\\. 부칙") == [
+        "다음과 같다.",
+        "1. 목적",
+        "가. 범위",
+        "2) 기한",
+        "1의2. 벌칙",
+        "4의2\\. 부칙",
+    ]

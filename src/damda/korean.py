@@ -43,22 +43,90 @@ _END = re.compile(
     """,
     re.VERBOSE,
 )
-# A stop after these does not end a sentence: "1. 목적", "2024. 1. 1.부터", "가. 범위", "J. Kim", "e.g. this".
+# A stop after these does not end a sentence: "1. 목적", "1의2. 범위", "2024. 1. 1.부터", "J. Kim", "e.g. this".
 _NO_END = re.compile(
-    r"(?:^|\s|\()(?:\d{1,4}|[가나다라마바사아자차카타파하]|[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|St|No|Fig|vs|etc|cf|e\.g|i\.e|approx|Inc|Ltd|Co)\.$"
+    r"(?:^|\s|\()(?:\d{1,4}(?:의\d{1,2})?|[가나다라마바사아자차카타파하]|[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|St|No|Fig|vs|etc|cf|e\.g|i\.e|approx|Inc|Ltd|Co)\\?\.$"
 )
 
 
-def sentences(text: str) -> list[tuple[int, int]]:
-    """Spans of the sentences, without the white space around them. Line ends end a sentence too."""
+def sentences(text: str, *, wrapped: bool = False) -> list[tuple[int, int]]:
+    """Spans of the sentences, without the white space around them. Line ends end a sentence too.
+
+    Args:
+        text: anything.
+        wrapped: the text is a document's; line ends that only wrap a paragraph end no sentence.
+    """
     spans: list[tuple[int, int]] = []
     start = 0
+    soft = _wraps(text) if wrapped else frozenset()
     for match in _END.finditer(text):
-        if match[0] == "." and _NO_END.search(text, max(start, match.end() - 12), match.end()):
+        if match.start() in soft:
+            continue
+        if match[0] == "." and _NO_END.search(text[max(start, match.end() - 12) : match.end()]):
             continue
         start = _append(spans, text, start, match.end())
     _append(spans, text, start, len(text))
     return spans
+
+
+# A line shorter than this (a Hangul syllable is two columns wide) was ended by its author, not by a margin.
+_WRAPPED_FROM = 40
+# The word that stands on the next line would have reached beyond this share of the paragraph's longest line.
+_FULL = 0.8
+# Line ends that end what they say (marks, Markdown's hard breaks, Korean final forms), and lines that are no prose.
+_CLOSED = re.compile(
+    r"""[.!?。！？…:：;({}>|\\] ["'”’」』)\]】*_`]* $ | [ ]{2}$ | (?:다|요|죠|까|음|함|됨|임|것|바람) [*_`]* $
+      | \S[ ]{3,}\S | [ ]\|[ ]""",
+    re.VERBOSE,
+)
+# Line starts that begin something: rows, headings, pictures, rules, list items, notes, articles, links, labels.
+_OPENED = re.compile(
+    r"""\s* (?: [|#<>{}~] | ``` | !\[ | \.\w | -{3} | ={3} | [-*+•·○◦▪□■※▶→☞] \s
+      | \(?(?:\d{1,3}(?:의\d+)?|[가-하A-Za-z])\\?[.)] \s
+      | [\u2460-\u2473\u326e-\u327b\u2600-\u27bf\U0001f000-\U0001faff] | 제\s?\d+\s?[조장절편관항]
+      | \[[^\]]*\]: | \S{1,12}[ ]{2,}\S | ["'“‘*_`]* [^\s:：]{1,12} (?:\s[^\s:：]{1,8})? ["'”’*_`]* [:：] (?:\s|$) )""",
+    re.VERBOSE,
+)
+
+
+def _wraps(text: str) -> frozenset[int]:
+    """Where a line end only wraps a paragraph: a long line without an end, before a word that had no room on it."""
+    found: list[int] = []
+    fence = False
+    block: list[tuple[int, int]] = []  # lines of one paragraph
+    start = 0
+    for line in f"{text}\n\n".split("\n"):
+        mark = line.lstrip().startswith(("```", "~~~"))
+        fence ^= mark
+        if line.strip() and not mark and not fence:
+            block.append((start, start + len(line)))
+        else:
+            found += _inside(text, block)
+            block = []
+        start += len(line) + 1
+    return frozenset(found)
+
+
+def _inside(text: str, block: list[tuple[int, int]]) -> list[int]:
+    """Wrapping line ends of one paragraph, given its lines."""
+    if len(block) < 2:
+        return []
+    lines = [text[a:b] for a, b in block]
+    widths = [_width(line.rstrip()) for line in lines]
+    return [
+        block[n][1]
+        for n, (line, following) in enumerate(zip(lines, lines[1:], strict=False))
+        if widths[n] >= _WRAPPED_FROM
+        and widths[n] + 1 + _width(following.split()[0]) > _FULL * max(widths)
+        and not line.lstrip().startswith(("|", "#", "<"))
+        and not _CLOSED.search(line)
+        and not _OPENED.match(following)
+    ]
+
+
+def _width(line: str) -> int:
+    """Columns on a terminal; Hangul and Han take two."""
+    return len(line) + sum(char >= "\u1100" for char in line)
 
 
 def _append(spans: list[tuple[int, int]], text: str, start: int, end: int) -> int:

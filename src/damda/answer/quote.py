@@ -57,7 +57,7 @@ class Grounder:
     def _windows(self) -> list[tuple[Hit, int, int, frozenset[str]]]:
         """Single sentences first, then neighbouring pairs: of two equally good ones the shorter is quoted."""
         if self._words is None:
-            spans = [(hit, start, end) for hit in self._hits for start, end in sentences(hit.chunk.text)]
+            spans = [(hit, start, end) for hit in self._hits for start, end in sentences(hit.chunk.text, wrapped=True)]
             words = self._analyser.content([hit.chunk.text[start:end] for hit, start, end in spans])
             singles = [(*span, frozenset(w)) for span, w in zip(spans, words, strict=True)]
             pairs = [
@@ -83,7 +83,7 @@ class Grounder:
 
 def _whole(text: str, start: int, end: int) -> tuple[int, int]:
     """A part of a sentence is quoted with the rest of it: "3일까지" alone can't be checked by a reader."""
-    touched = [(a, b) for a, b in sentences(text) if a < end and b > start]
+    touched = [(a, b) for a, b in sentences(text, wrapped=True) if a < end and b > start]
     return (min(start, touched[0][0]), max(end, touched[-1][1])) if touched else (start, end)
 
 

@@ -117,7 +117,7 @@ def answer(given: Answer, root: Path, *, verbose: bool, text: bool = True) -> No
         out.print()
     for n, quote in enumerate(given.quotes, 1):
         out.print(f" [{n}] {place(quote, root)}", style="dim")
-        if quote.text not in given.text:
+        if " ".join(quote.text.split()) not in given.text:
             out.print(f"     “{escape(_short(quote.text))}”", style="dim")
     if not given.found and given.hits:
         out.print("The nearest passages:" if given.text.isascii() else "가장 가까운 문단:", style="dim")

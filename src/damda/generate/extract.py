@@ -98,7 +98,7 @@ class Extract:
         if not self.answers(ranked):
             yield Delta(NOT_FOUND, "stop", Usage())
             return
-        chosen = list(dict.fromkeys(candidate.text for candidate in ranked))[: self._quotes]
+        chosen = list(dict.fromkeys(" ".join(candidate.text.split()) for candidate in ranked))[: self._quotes]
         for text in chosen[:-1]:
             yield Delta(text + "\n")
         yield Delta(chosen[-1], "stop", Usage())
@@ -112,7 +112,7 @@ class Extract:
         return bool(ranked) and confidence(ranked) >= self._threshold
 
     def _candidates(self, question: str, passages: Sequence[Hit]) -> list[Candidate]:
-        spans = [sentences(hit.chunk.text) for hit in passages]
+        spans = [sentences(hit.chunk.text, wrapped=True) for hit in passages]
         texts = [hit.chunk.text[a:b] for hit, found in zip(passages, spans, strict=True) for a, b in found]
         contexts = [f"{hit.chunk.title}\n{hit.chunk.heading}" for hit in passages]
         wanted, *words = map(frozenset, self._analyser.content([question, *texts, *contexts]))

@@ -200,7 +200,7 @@ def _drain(answer: Iterator[Piece], end: _End) -> str:
 
 
 def _meant(said: str, absent: str, choice: Sequence[quoting.Sentence]) -> str:
-    """What to give for a whole answer: NOT_FOUND, or the quote as it stands in its passage, or the line itself.
+    """What to give for a whole answer: NOT_FOUND, or the quote on one line, or the line itself.
 
     llama.cpp ignores a grammar that it can't read, without a word. So what should be verbatim is looked up.
     """
@@ -211,4 +211,4 @@ def _meant(said: str, absent: str, choice: Sequence[quoting.Sentence]) -> str:
     quote = quoting.original(said, choice)
     if not quote:
         raise GeneratorError("llama.cpp did not keep to the passages: is xllamacpp another version? Try mode = 'write'")
-    return quote
+    return " ".join(quote.split())  # a line end inside it would be taken for its end

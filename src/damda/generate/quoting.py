@@ -28,7 +28,7 @@ def quotable(passages: Sequence[str]) -> list[Sentence]:
     """The sentences of the passages, each once; none without a letter or digit."""
     found: dict[str, Sentence] = {}
     for passage in passages:
-        for start, end in sentences(passage):
+        for start, end in sentences(passage, wrapped=True):
             text = passage[start:end]
             words = " ".join(text.split())
             if any(char.isalnum() for char in words):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from damda.korean import sentences
 from damda.types import Chunk, Document
 
-CHUNKER_VERSION = "blocks-2"
+CHUNKER_VERSION = "blocks-3"
 
 Counter = Callable[[Sequence[str]], list[int]]
 Span = tuple[int, int]
@@ -210,7 +210,7 @@ def _columns(text: str, span: Span) -> str:
 
 def _cut(text: str, span: Span, count_tokens: Counter, budget: int) -> Iterator[Span]:
     """Spans within the budget: rows of a table, lines of code, sentences of the rest; longer ones are halved."""
-    pieces: list[Span] = [(span[0] + a, span[0] + b) for a, b in sentences(text[span[0] : span[1]])]
+    pieces: list[Span] = [(span[0] + a, span[0] + b) for a, b in sentences(text[span[0] : span[1]], wrapped=True)]
     sizes = count_tokens([text[a:b] for a, b in pieces])
     run: Span | None = None
     used = 0
