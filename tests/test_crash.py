@@ -160,8 +160,8 @@ def test_killed_at_a_step(root: Path, tmp_path: Path, open_fake: Opener, step: s
     reader = open_fake(root, settings=settings)
     for doc_id, chunks in check_whole(reader).items():
         assert chunks == before[doc_id] or "turn1 " in chunks[0].text
-    report = reader.sync()
-    assert report.rebuilt == ""
+    report = reader.refresh()
+    assert report is not None and report.rebuilt == ""
     equals(reader, open_fake(root, settings={"home": str(tmp_path / "fresh")}))
     store = reader._store
     assert isinstance(store, Store) and not store.unfinished()

@@ -206,6 +206,17 @@ def test_making_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     assert list((tmp_path / "encoders").iterdir()) == []
 
 
+def test_drafts_of_killed_processes_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAMDA_CACHE", str(tmp_path))
+    old, fresh = (tmp_path / "encoders" / f".x-{name}" for name in ("old", "fresh"))
+    for draft in (old, fresh):
+        draft.mkdir(parents=True)
+        (draft / "half").touch()
+    os.utime(old, (0, 0))
+    weights.cached("encoders/x", lambda folder: None)
+    assert fresh.is_dir() and not old.exists(), "another process may still be writing the fresh one"
+
+
 def test_a_cache_that_can_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("DAMDA_CACHE", str(tmp_path / "file"))

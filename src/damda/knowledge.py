@@ -92,8 +92,11 @@ class KnowledgeBase:
         return self._home.changes()
 
     def refresh(self, progress: Progress = quiet) -> Report | None:
-        """`sync` when something changed. While another process is indexing, what it has stored so far is used: None."""
-        if not self._sync.pending():
+        """`sync` when something changed or a run was killed before its end.
+
+        While another process is indexing, what it has stored so far is used: None.
+        """
+        if not self._sync.pending() and not self._sync.unfinished():
             return Report()
         self.warm()
         try:

@@ -106,6 +106,10 @@ class Sync:
         changed = sum(known.get(f.source) is None or known[f.source].stamp != f.stamp for f in found)
         return changed + len(known.keys() - {f.source for f in found})
 
+    def unfinished(self) -> bool:
+        """Whether a run was ended before its indexes were whole; the next run completes them."""
+        return self._library.unfinished()
+
     def run(self, progress: Progress) -> Report:
         """Read what changed, store it, remove what is gone.
 
