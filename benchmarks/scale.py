@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from damda import assemble
 from damda.config import Settings
 from damda.ingest.chunk import chunk, with_context
-from damda.korean import Morphemes, nfc
+from damda.korean import nfc
+from damda.morphemes import MorphemeProcess
 from damda.search.store import Store
-from damda.types import Chunk, Document, Encoder, Mode, Prepared, Searcher, quiet
+from damda.types import Analyser, Chunk, Document, Encoder, Mode, Prepared, Searcher, quiet
 
 MODES: tuple[Mode, ...] = ("hybrid", "bm25", "dense")
 REAL = 2000  # documents that are really encoded
@@ -43,7 +44,7 @@ def main() -> None:
     home = given.home or Path(tempfile.mkdtemp())
     settings = Settings()
     encoder = assemble.make_encoder(settings.encoder, offline=True)
-    analyser = Morphemes()
+    analyser = MorphemeProcess()
     store = Store(home, f"scale{given.passages}", encoder.dim)
     built = 0.0
     if not store.exists():
@@ -64,7 +65,7 @@ def _texts(path: Path) -> list[str]:
     return [nfc(json.loads(line)["text"]) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
-def _fill(store: Store, given: argparse.Namespace, encoder: Encoder, analyser: Morphemes) -> None:
+def _fill(store: Store, given: argparse.Namespace, encoder: Encoder, analyser: Analyser) -> None:
     """Real passages first, then variants of them: a third of the words come from another passage."""
     chunks = [
         piece
@@ -102,7 +103,7 @@ def _variant(
 
 
 def _measure(
-    store: Store, encoder: Encoder, analyser: Morphemes, settings: Settings, questions: list[str]
+    store: Store, encoder: Encoder, analyser: Analyser, settings: Settings, questions: list[str]
 ) -> dict[str, Any]:
     searchers = assemble.make_searchers(settings, store, encoder, analyser)
     result: dict[str, Any] = {"queries": len(questions) - 20}
@@ -139,7 +140,7 @@ def _exact(store: Store, encoder: Encoder, questions: list[str]) -> dict[str, fl
     latency = _latency(scan, questions)
     for question in questions[:100]:
         vector = encoder.encode([question], kind="query")[0]
-        near = {chunk_id for chunk_id, _ in store.near(vector, 10)}
+        near = {piece.id for piece in store.view().chunks([row for row, _ in store.view().near(vector, 10)]).values()}
         found.append(len(near & set(scan(question))) / 10)
     return latency | {"recall_of_its_ten_by_the_index": round(float(np.mean(found)), 3)}
 

@@ -30,7 +30,7 @@ COSINE = st.one_of(st.floats(-1, 1), st.sampled_from([0.5, 0.75]))
 
 
 @given(ranked(BM25), ranked(COSINE), st.integers(1, 1000))
-def test_rrf_is_its_formula(words: Scored, vectors: Scored, k: int) -> None:
+def test_rrf_is_its_formula(words: Scored[str], vectors: Scored[str], k: int) -> None:
     fused = reciprocal_rank(k)(words, vectors, 100)
     assert fused.keys() == {i for i, _ in words} | {i for i, _ in vectors}
     for name, score in fused.items():
@@ -55,7 +55,7 @@ def test_rrf_does_not_look_at_scores() -> None:
     assert reciprocal_rank(60)(words, vectors, 5) == reciprocal_rank(60)(other, vectors, 5)
 
 
-def slow_convex(weight: float, words: Scored, vectors: Scored, name: str) -> float:
+def slow_convex(weight: float, words: Scored[str], vectors: Scored[str], name: str) -> float:
     total = 0.0
     for share, ranking in ((weight, words), (1 - weight, vectors)):
         scores = dict(ranking)
@@ -66,7 +66,7 @@ def slow_convex(weight: float, words: Scored, vectors: Scored, name: str) -> flo
 
 
 @given(ranked(BM25), ranked(COSINE), st.floats(0, 1))
-def test_convex_is_its_formula(words: Scored, vectors: Scored, weight: float) -> None:
+def test_convex_is_its_formula(words: Scored[str], vectors: Scored[str], weight: float) -> None:
     fused = convex(weight)(words, vectors, 100)
     assert fused.keys() == {i for i, _ in words} | {i for i, _ in vectors}
     for name, score in fused.items():
@@ -82,7 +82,9 @@ def test_convex_at_its_ends_is_one_list() -> None:
 
 
 @given(ranked(BM25), ranked(COSINE), st.floats(-1, 1), st.floats(1e-6, 1), st.integers(1, 20))
-def test_additive_is_its_formula(words: Scored, vectors: Scored, mean: float, deviation: float, n: int) -> None:
+def test_additive_is_its_formula(
+    words: Scored[str], vectors: Scored[str], mean: float, deviation: float, n: int
+) -> None:
     fused = additive(mean, deviation)(words, vectors, n)
     assert fused.keys() == {i for i, _ in words} | {i for i, _ in vectors}
     bm25, cosine = dict(words), dict(vectors)
@@ -95,7 +97,7 @@ def test_additive_is_its_formula(words: Scored, vectors: Scored, mean: float, de
 
 
 @given(ranked(BM25), ranked(COSINE))
-def test_additive_keeps_to_what_both_lists_say(words: Scored, vectors: Scored) -> None:
+def test_additive_keeps_to_what_both_lists_say(words: Scored[str], vectors: Scored[str]) -> None:
     """A hit that neither list puts below another is not below it after fusion."""
     fused = additive(0.785, 0.025)(words, vectors, 100)
     bm25, cosine = dict(words), dict(vectors)

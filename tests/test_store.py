@@ -13,8 +13,10 @@ from fakes import FakeAnalyser, FakeEncoder
 
 from damda.errors import StoreError
 from damda.search import store as store_module
+from damda.search import view as view_module
 from damda.search.rows import chunk_schema
 from damda.search.store import Store
+from damda.search.view import View
 from damda.types import Chunk, Document, FileState, Prepared, Where, quiet
 
 ENCODER = FakeEncoder()
@@ -38,16 +40,28 @@ def opened(folder: Path, fingerprint: str = "f") -> Store:
 
 def ids(store: Store, word: str, where: Where | None = None) -> list[str]:
     store._refreshed = 0.0  # a search at once, without waiting for the next look at the disk
-    store.refresh()
-    return sorted(chunk_id for chunk_id, _ in store.match([word], 10_000, where))
+    return sorted(matched(store, [word], 10_000, where))
+
+
+def matched(store: Store, words: Sequence[str], n: int, where: Where | None = None) -> dict[str, float]:
+    """Chunk id -> BM25."""
+    view = store.view()
+    return named(view, view.match(words, n, where))
+
+
+def named(view: View, scored: Sequence[tuple[int, float]]) -> dict[str, float]:
+    """By the chunks' ids instead of rows, in the same order."""
+    chunks = view.chunks([row for row, _ in scored])
+    return {chunks[row].id: score for row, score in scored}
 
 
 def test_nothing_stored(tmp_path: Path) -> None:
     store = opened(tmp_path / "lance")
-    store.refresh()
+    view = store.view()
     assert store.files() == {} and store.stored() == {} and store.count() == 0
     assert not store.exists() and not store.unfinished()
-    assert store.match(["a"], 5) == [] and store.near(np.ones(16, np.float32), 5) == [] and store.chunks(["a#0"]) == {}
+    assert view.match(["a"], 5) == [] and view.near(np.ones(16, np.float32), 5) == [] and view.chunks([0]) == {}
+    assert view.sample(5) == [] and view.cosines() == view_module._COSINES_USUAL
     assert store.document("a", "1") is None
     store.forget(["a"])
     store.finish(quiet)
@@ -65,9 +79,10 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
     store = opened(tmp_path)
     assert store.document("규정/휴가 '24.md", "1") == given.document
     assert store.document("규정/휴가 '24.md", "2") is None
-    assert store.chunks([c.id for c in given.chunks]) == {c.id: c for c in given.chunks}
+    view = store.view()
+    assert view.sample(10) == list(given.chunks) and len(view.sample(2)) == 2
     assert store.stored() == {"규정/휴가 '24.md": ("규정/휴가 '24.md", "1")}
-    ((best, cosine), *_) = store.near(given.vectors[1], 3)
+    ((best, cosine), *_) = named(view, view.near(given.vectors[1], 3)).items()
     assert best == given.chunks[1].id and cosine == pytest.approx(1, abs=1e-5)
 
 
@@ -87,7 +102,7 @@ def test_a_document_is_replaced_whole(tmp_path: Path, indexed: bool) -> None:
     store.put([prepared("a", ["new common", "new too common"], "2"), prepared("c", ["third common"])])
     assert ids(store, "common") == ["a#0", "a#1", "b#0", "c#0"]
     assert ids(store, "old") == []
-    assert {c.version for c in store.chunks(["a#0", "a#1"]).values()} == {"2"}
+    assert {c.version for c in store.view().sample(10) if c.doc_id == "a"} == {"2"}
     assert store.count() == 4
 
 
@@ -187,7 +202,7 @@ def test_a_table_whose_making_was_cut_off(tmp_path: Path) -> None:
         (tmp_path / f"{name}.lance" / "_transactions").mkdir(parents=True)
         (tmp_path / f"{name}.lance" / "data").mkdir()
     store = opened(tmp_path)
-    assert not store.exists() and store.count() == 0 and store.files() == {} and store.match(["word"], 5) == []
+    assert not store.exists() and store.count() == 0 and store.files() == {} and matched(store, ["word"], 5) == {}
     store.put([prepared("a", ["word"])])
     store.record([FileState("a", "1")])
     assert ids(opened(tmp_path), "word") == ["a#0"] and opened(tmp_path).files().keys() == {"a"}
@@ -204,8 +219,8 @@ def test_damage_is_one_line(tmp_path: Path) -> None:
     for look in (
         damaged.files,
         damaged.stored,
-        lambda: damaged.near(ENCODER.encode(["a"], kind="query")[0], 5),
-        lambda: damaged.chunks(["a#0"]),
+        lambda: damaged.view().near(ENCODER.encode(["a"], kind="query")[0], 5),
+        lambda: damaged.view().sample(5),
         lambda: damaged.document("a", "1"),
         lambda: damaged.put([prepared("a", ["word"], "2")]),
     ):
@@ -245,7 +260,7 @@ def test_bm25_is_bm25(tmp_path: Path) -> None:
     store.finish(quiet)
     for query in (["w1"], ["w2", "w3", "w4"], ["w5", "unknown"]):
         expected = bm25([line.split() for line in lines], query)
-        found = dict(store.match(query, 200))
+        found = matched(store, query, 200)
         assert found.keys() == {f"d{i}#0" for i, score in enumerate(expected) if score > 0}
         for i, score in enumerate(expected):
             # Lance keeps the length of a passage in a byte, as Lucene does: exact up to 40 words.
@@ -268,11 +283,12 @@ def test_near_is_the_cosine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, app
     hits = 0
     for query in vectors[1200:]:
         exact = given.vectors @ query
-        found = store.near(query, 10, Where(source="a"))
+        view = store.view()
+        found = named(view, view.near(query, 10, Where(source="a")))
         assert len(found) == 10
-        for chunk_id, cosine in found:
+        for chunk_id, cosine in found.items():
             assert cosine == pytest.approx(float(exact[int(chunk_id.split("#")[1])]), abs=2e-3)
-        hits += len({int(chunk_id.split("#")[1]) for chunk_id, _ in found} & set(np.argsort(-exact)[:10].tolist()))
+        hits += len({int(chunk_id.split("#")[1]) for chunk_id in found} & set(np.argsort(-exact)[:10].tolist()))
     assert hits >= (190 if approximate else 200)
 
 
@@ -280,19 +296,19 @@ def test_the_spread_of_cosines(tmp_path: Path) -> None:
     store = opened(tmp_path)
     few = prepared("a", [f"line {i}" for i in range(29)])
     store.put([few])
-    assert store.cosines() == store_module._COSINES_USUAL
+    assert store.view().cosines() == view_module._COSINES_USUAL
     more = prepared("b", [f"other {i}" for i in range(100)])
     store.put([more])
     vectors = np.concatenate([few.vectors, more.vectors])
     expected = (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
-    assert store.cosines() == pytest.approx((expected.mean(), expected.std()), abs=1e-4)
+    assert store.view().cosines() == pytest.approx((expected.mean(), expected.std()), abs=1e-4)
 
 
 def test_equal_vectors_have_a_spread_too(tmp_path: Path) -> None:
     """A corpus of one sentence: nobody may divide by zero."""
     store = opened(tmp_path)
     store.put([prepared("a", ["same"] * 40)])
-    assert store.cosines()[1] > 0
+    assert store.view().cosines()[1] > 0
 
 
 def test_looking_at_the_disk_is_throttled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,8 +319,24 @@ def test_looking_at_the_disk_is_throttled(tmp_path: Path, monkeypatch: pytest.Mo
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
     reader._refreshed = now - 0.1
-    reader.refresh()
-    assert [chunk_id for chunk_id, _ in reader.match(["word"], 5)] == ["a#0"]
+    assert list(matched(reader, ["word"], 5)) == ["a#0"]
     reader._refreshed = now - 1
-    reader.refresh()
-    assert sorted(chunk_id for chunk_id, _ in reader.match(["word"], 5)) == ["a#0", "b#0"]
+    assert sorted(matched(reader, ["word"], 5)) == ["a#0", "b#0"]
+
+
+def test_a_view_stays_as_it_was(tmp_path: Path) -> None:
+    """Rows found in it are fetched from it, whatever is stored, moved or removed meanwhile."""
+    writer, reader = opened(tmp_path), opened(tmp_path)
+    for name in "abcd":
+        writer.put([prepared(name, ["word one", "word two"])])
+    view = reader.view()
+    scored = view.match(["word"], 100)
+    before = named(view, scored)
+    writer.put([prepared("b", ["word three"], "2")])
+    writer.forget(["a"])
+    writer.finish(quiet)
+    assert ids(reader, "word") == ["b#0", "c#0", "c#1", "d#0", "d#1"], "a new view sees it"
+    assert named(view, scored) == before and view.match(["word"], 100) == scored
+    own = writer.view()
+    writer.put([prepared("e", ["word"])])
+    assert "e#0" in matched(writer, ["word"], 100) and "e#0" not in named(own, own.match(["word"], 100))

@@ -168,17 +168,32 @@ def built_in_encoder(name: str, progress: Progress = quiet) -> Path:
     return weights.cached(f"encoders/{name}-{e5.VERSION}", make)
 
 
-def make_generator(settings: Settings, encoder: Encoder, analyser: Analyser, store: Store) -> Generator:
-    """The generator that ``answer.generator`` names; making one loads nothing."""
+def make_writer(settings: Settings) -> Generator:
+    """The language model that ``answer.generator`` names, by itself: for other texts than answers from passages.
+
+    Raises:
+        ConfigError: it names none.
+    """
     if settings.answer.generator == "remote":
         from damda.generate.remote import Remote
 
         return Remote(settings.remote)
+    if settings.answer.generator == "llama":
+        from damda.generate.llama import Llama
+
+        return Llama(settings.llama.model_copy(update={"model": weights.gguf(settings.llama.model), "mode": "write"}))
+    raise ConfigError(f"answer.generator {settings.answer.generator!r} is no language model; llama and remote are")
+
+
+def make_generator(settings: Settings, encoder: Encoder, analyser: Analyser, store: Store) -> Generator:
+    """The generator that ``answer.generator`` names; making one loads nothing."""
+    if settings.answer.generator == "remote":
+        return make_writer(settings)
     known = encoder.cosines if isinstance(encoder, OnnxEncoder) else None
     reader = Extract(
         encoder,
         analyser,
-        lambda: known or store.cosines(),
+        lambda: known or store.view().cosines(),
         quotes=settings.answer.quotes,
         threshold=settings.answer.threshold,
     )

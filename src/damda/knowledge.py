@@ -13,7 +13,13 @@ from damda.answer.pipeline import Pipeline
 from damda.errors import BusyError
 from damda.home import Home
 from damda.ingest.sync import Report, Sync
-from damda.types import Answer, Delta, Document, FileState, Hit, Message, Mode, Progress, Searcher, Where, quiet
+from damda.types import Answer, Chunk, Delta, Document, FileState, Hit, Message, Mode, Progress, Searcher, Where, quiet
+
+
+class Sampled(Protocol):
+    """Passages that a few can be drawn from."""
+
+    def sample(self, count: int) -> list[Chunk]: ...
 
 
 class Reading(Protocol):
@@ -24,6 +30,10 @@ class Reading(Protocol):
     def count(self) -> int: ...
 
     def files(self) -> dict[str, FileState]: ...
+
+    def stored(self) -> dict[str, tuple[str, str]]: ...
+
+    def view(self) -> "Sampled": ...
 
     def document(self, doc_id: str, version: str) -> Document | None: ...
 
@@ -64,6 +74,11 @@ class KnowledgeBase:
         self._store, self._sync, self._pipeline = store, sync, pipeline
         self._searchers, self._mode = searchers, mode
         self._load, self._warm = load, False
+
+    @property
+    def home(self) -> Path:
+        """The folder that holds the index."""
+        return self._home.folder
 
     def warm(self) -> None:
         """Start loading the models in the background. Asking, searching and indexing do it too, as soon as they know
@@ -106,10 +121,24 @@ class KnowledgeBase:
                 raise
             return None
 
-    def ask(self, question: str, *, history: Sequence[Message] = (), where: Where | None = None) -> Answer:
-        """Answer from the documents, with verbatim, located quotes; ``found`` is False when they don't answer."""
+    def ask(
+        self,
+        question: str,
+        *,
+        history: Sequence[Message] = (),
+        where: Where | None = None,
+        passages: Sequence[Hit] | None = None,
+    ) -> Answer:
+        """Answer from the documents, with verbatim, located quotes; ``found`` is False when they don't answer.
+
+        Args:
+            question: in the documents' language.
+            history: what was said before, for language models.
+            where: which documents count.
+            passages: hits of a search of your own to answer from, instead of searching.
+        """
         self.warm()
-        return self._pipeline.ask(question, history=history, where=where)
+        return self._pipeline.ask(question, history=history, where=where, passages=passages)
 
     def stream(
         self, question: str, *, history: Sequence[Message] = (), where: Where | None = None
@@ -132,6 +161,14 @@ class KnowledgeBase:
     def document(self, doc_id: str, version: str) -> Document | None:
         """A stored document, to show a hit or a quote in its place."""
         return self._store.document(doc_id, version)
+
+    def document_ids(self) -> frozenset[str]:
+        """Ids of all stored documents."""
+        return frozenset(self._store.stored())
+
+    def sample(self, count: int) -> list[Chunk]:
+        """At most ``count`` stored passages, the same ones every time; to look at, or to make questions of."""
+        return self._store.view().sample(count)
 
     def status(self) -> Status:
         """What is stored, and what is not and why."""

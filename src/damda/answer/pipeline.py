@@ -38,21 +38,36 @@ class Pipeline:
         self._documents, self._analyser = documents, analyser
         self._passages, self._max_tokens, self._temperature = passages, max_tokens, temperature
 
-    def ask(self, question: str, *, history: Sequence[Message] = (), where: Where | None = None) -> Answer:
+    def ask(
+        self,
+        question: str,
+        *,
+        history: Sequence[Message] = (),
+        where: Where | None = None,
+        passages: Sequence[Hit] | None = None,
+    ) -> Answer:
         """The whole answer."""
-        *_, answer = self.stream(question, history=history, where=where)
+        *_, answer = self.stream(question, history=history, where=where, passages=passages)
         assert isinstance(answer, Answer)
         return answer
 
     def stream(
-        self, question: str, *, history: Sequence[Message] = (), where: Where | None = None
+        self,
+        question: str,
+        *,
+        history: Sequence[Message] = (),
+        where: Where | None = None,
+        passages: Sequence[Hit] | None = None,
     ) -> Iterator[Delta | Answer]:
         """Sentences as they are made and checked, each with the number of its quote; last, the Answer.
 
         A sentence is given out once it is tied to a quote or marked as unsupported, and not before one is tied.
+        ``passages`` stand in for a search.
         """
         question = nfc(question.strip())
-        (hits,) = self._searcher.search([question], self._passages, where) if question else ([],)
+        hits = list(passages or ())
+        if passages is None and question:
+            (hits,) = self._searcher.search([question], self._passages, where)
         draft = _Draft(question, Grounder(hits, self._documents, self._analyser))
         if hits:
             deltas = self._generator.stream(

@@ -106,7 +106,7 @@ def _checks(settings: Any) -> list[dict[str, Any]]:  # noqa: ANN401  Settings; i
         checks.append({"what": what, "found": found, "ok": ok, "optional": optional})
 
     add("python", f"{platform.python_version()} on {platform.platform(terse=True)}", sys.version_info >= (3, 11))
-    add("processor", f"{os.cpu_count()} cores, {_processor()}")
+    add("processor", f"{os.cpu_count()} cores, {processor()}")
     add("memory", _memory())
     cache = weights.cache_folder()
     existing = next(p for p in (cache, *cache.parents) if p.exists())
@@ -140,7 +140,7 @@ def _checks(settings: Any) -> list[dict[str, Any]]:  # noqa: ANN401  Settings; i
     return checks
 
 
-def _processor() -> str:
+def processor() -> str:
     """Model and the instructions that int8 products profit from, where the system tells."""
     import platform
     from pathlib import Path

@@ -28,7 +28,12 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def as_json(value: object) -> None:
     """Print a value as JSON; dataclasses become objects, numbers that are none become null."""
-    sys.stdout.write(json.dumps(_plain(value), ensure_ascii=False, indent=1) + "\n")
+    sys.stdout.write(json_text(value))
+
+
+def json_text(value: object) -> str:
+    """What `as_json` prints."""
+    return json.dumps(_plain(value), ensure_ascii=False, indent=1) + "\n"
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401  any JSON-like value

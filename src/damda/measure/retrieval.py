@@ -3,14 +3,20 @@
 Knows: runs, qrels, metrics. Does not know: where the runs come from. Needs the extra ``measure``.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from damda.errors import MissingExtra
+from damda.errors import ConfigError, MissingExtra
 from damda.types import Hit
 
-METRICS = {"hit@1": "Success@1", "hit@10": "Success@10", "mrr@10": "RR@10", "ndcg@10": "nDCG@10"}
+METRICS = ("hit@1", "hit@10", "recall@10", "mrr@10", "ndcg@10", "map")
+CURVE = (1, 2, 3, 5, 10, 20, 30, 50)
+"""Where recall is measured for its curve."""
+
+_TREC = {"hit": "Success", "recall": "R", "mrr": "RR", "ndcg": "nDCG"}
+_NAME = re.compile(r"(hit|recall|mrr|ndcg)@([1-9]\d{0,3})|map")
 
 Run = Mapping[str, Mapping[str, float]]
 """query id -> document id -> score."""
@@ -24,18 +30,34 @@ def best_of_documents(hits: Sequence[Hit]) -> list[tuple[str, Hit]]:
     return list(best.items())
 
 
-def per_query(qrels: Mapping[str, frozenset[str]], run: Run) -> dict[str, dict[str, float]]:
+def trec_name(metric: str) -> str:
+    """trec_eval's name of a metric: "ndcg@10" is nDCG@10, "map" is AP.
+
+    Raises:
+        ConfigError: no metric is called so.
+    """
+    found = _NAME.fullmatch(metric)
+    if found is None:
+        raise ConfigError(f"{metric!r} is no metric of retrieval; known are hit@K, recall@K, mrr@K, ndcg@K and map")
+    return f"{_TREC[found[1]]}@{found[2]}" if found[1] else "AP"
+
+
+def per_query(
+    qrels: Mapping[str, frozenset[str]], run: Run, metrics: Iterable[str] = METRICS
+) -> dict[str, dict[str, float]]:
     """Metric name -> query id -> value. A query that the run lacks counts as 0.
 
     Raises:
+        ConfigError: a metric has an unknown name.
         MissingExtra: ir-measures is not installed.
     """
+    theirs = {metric: trec_name(metric) for metric in metrics}
     try:
         import ir_measures
     except ImportError as error:
         raise MissingExtra("measuring retrieval", "measure") from error
-    measures = {ir_measures.parse_measure(theirs): ours for ours, theirs in METRICS.items()}
-    values = {name: dict.fromkeys(qrels, 0.0) for name in METRICS}
+    measures = {ir_measures.parse_measure(name): ours for ours, name in theirs.items()}
+    values = {name: dict.fromkeys(qrels, 0.0) for name in theirs}
     relevant = {query: dict.fromkeys(documents, 1) for query, documents in qrels.items()}
     found = {query: dict(documents) for query, documents in run.items() if documents}
     for metric in ir_measures.iter_calc(list(measures), relevant, found):

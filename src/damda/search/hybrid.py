@@ -11,15 +11,23 @@ Knows: three ways to fuse two ranked lists. Does not know: how either list was m
 - ``convex`` is a weighted mean of both scores, each scaled to 0..1 within its list (Bruch, Gai and Ingber, TOIS 2023).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Sequence
+from typing import Protocol, TypeVar
 
 from damda.search.single import Bm25, Dense, fetch
 from damda.search.store import Store
+from damda.search.view import View
 from damda.types import Hit, Where
 
-Scored = Sequence[tuple[str, float]]
-Fuse = Callable[[Scored, Scored, int], dict[str, float]]
-"""(BM25 list, cosine list, length that was asked for) -> fused score by chunk id."""
+Item = TypeVar("Item", bound=Hashable)
+Scored = Sequence[tuple[Item, float]]
+
+
+class Fuse(Protocol):
+    """(BM25 list, cosine list, length that was asked for) -> fused score by item; lists are best first."""
+
+    def __call__(self, words: Scored[Item], vectors: Scored[Item], n: int, /) -> dict[Item, float]: ...
+
 
 # Units of BM25 score that one standard deviation of cosine is worth. Flat optimum: 7 to 11 did about as well on four
 # kinds of questions and on corpora of 60 to 6,800 documents.
@@ -29,11 +37,11 @@ _BM25_PER_DEVIATION = 9.0
 def reciprocal_rank(k: int) -> Fuse:
     """Reciprocal rank fusion with the constant ``k``."""
 
-    def fuse(words: Scored, vectors: Scored, n: int) -> dict[str, float]:
-        fused: dict[str, float] = {}
+    def fuse(words: Scored[Item], vectors: Scored[Item], n: int) -> dict[Item, float]:
+        fused: dict[Item, float] = {}
         for ranked in (words, vectors):
-            for rank, (chunk_id, _) in enumerate(ranked, 1):
-                fused[chunk_id] = fused.get(chunk_id, 0.0) + 1 / (k + rank)
+            for rank, (item, _) in enumerate(ranked, 1):
+                fused[item] = fused.get(item, 0.0) + 1 / (k + rank)
         return fused
 
     return fuse
@@ -42,13 +50,13 @@ def reciprocal_rank(k: int) -> Fuse:
 def convex(weight: float) -> Fuse:
     """``weight`` times scaled BM25 plus ``1 - weight`` times scaled cosine; a hit missing in a list has 0 there."""
 
-    def fuse(words: Scored, vectors: Scored, n: int) -> dict[str, float]:
-        fused: dict[str, float] = {}
+    def fuse(words: Scored[Item], vectors: Scored[Item], n: int) -> dict[Item, float]:
+        fused: dict[Item, float] = {}
         for ranked, share in ((words, weight), (vectors, 1 - weight)):
             low, high = min((s for _, s in ranked), default=0.0), max((s for _, s in ranked), default=0.0)
-            for chunk_id, score in ranked:
+            for item, score in ranked:
                 scaled = (score - low) / (high - low) if high > low else 1.0
-                fused[chunk_id] = fused.get(chunk_id, 0.0) + share * scaled
+                fused[item] = fused.get(item, 0.0) + share * scaled
         return fused
 
     return fuse
@@ -62,14 +70,13 @@ def additive(mean: float, deviation: float) -> Fuse:
     instead changed no figure in the third decimal.
     """
 
-    def fuse(words: Scored, vectors: Scored, n: int) -> dict[str, float]:
+    def fuse(words: Scored[Item], vectors: Scored[Item], n: int) -> dict[Item, float]:
         bm25, cosine = dict(words), dict(vectors)
         no_bm25 = min(bm25.values()) / 2 if len(words) >= n else 0.0
         no_cosine = min(cosine.values(), default=0.0)
         return {
-            chunk_id: bm25.get(chunk_id, no_bm25)
-            + _BM25_PER_DEVIATION * (cosine.get(chunk_id, no_cosine) - mean) / deviation
-            for chunk_id in bm25.keys() | cosine.keys()
+            item: bm25.get(item, no_bm25) + _BM25_PER_DEVIATION * (cosine.get(item, no_cosine) - mean) / deviation
+            for item in bm25.keys() | cosine.keys()
         }
 
     return fuse
@@ -94,12 +101,13 @@ class Fused:
     def search(self, queries: Sequence[str], k: int, where: Where | None = None) -> list[list[Hit]]:
         """At most ``k`` hits for each query, best first."""
         n = max(self._candidates, k)
-        words = self._bm25.scored(queries, n, where)
-        vectors = self._dense.scored(queries, n, where)
-        fuse = self._fuse or additive(*self._store.cosines())
-        return [self._hits(w, v, fuse(w, v, n), k) for w, v in zip(words, vectors, strict=True)]
+        view = self._store.view()
+        words = self._bm25.scored(view, queries, n, where)
+        vectors = self._dense.scored(view, queries, n, where)
+        fuse = self._fuse or additive(*view.cosines())
+        return [self._hits(view, w, v, fuse(w, v, n), k) for w, v in zip(words, vectors, strict=True)]
 
-    def _hits(self, words: Scored, vectors: Scored, fused: dict[str, float], k: int) -> list[Hit]:
-        # Ties go by id: the same question gives the same order in every process.
+    def _hits(self, view: View, words: Scored[int], vectors: Scored[int], fused: dict[int, float], k: int) -> list[Hit]:
+        # Ties go by row: the same question to the same index gives the same order in every process.
         best = sorted(fused.items(), key=lambda pair: (-pair[1], pair[0]))[:k]
-        return fetch(self._store, best, self._name, bm25=dict(words), cosine=dict(vectors))
+        return fetch(view, best, self._name, bm25=dict(words), cosine=dict(vectors))

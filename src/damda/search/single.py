@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from math import nan
 
 from damda.search.store import Store
+from damda.search.view import View
 from damda.types import Analyser, Encoder, Hit, Where
 
-_NONE: Mapping[str, float] = {}
+_NONE: Mapping[int, float] = {}
 
 
 class Bm25:
@@ -21,12 +22,12 @@ class Bm25:
 
     def search(self, queries: Sequence[str], k: int, where: Where | None = None) -> list[list[Hit]]:
         """At most ``k`` hits for each query, best first; none for a query without content words."""
-        return [fetch(self._store, pairs, "bm25", bm25=dict(pairs)) for pairs in self.scored(queries, k, where)]
+        view = self._store.view()
+        return [fetch(view, pairs, "bm25", bm25=dict(pairs)) for pairs in self.scored(view, queries, k, where)]
 
-    def scored(self, queries: Sequence[str], n: int, where: Where | None = None) -> list[list[tuple[str, float]]]:
-        """(chunk id, BM25) of at most ``n`` hits for each query, best first."""
-        self._store.refresh()
-        return [self._store.match(words, n, where) for words in self._analyser.content(queries)]
+    def scored(self, view: View, queries: Sequence[str], n: int, where: Where | None) -> list[list[tuple[int, float]]]:
+        """(row, BM25) of at most ``n`` hits for each query, best first."""
+        return [view.match(words, n, where) for words in self._analyser.content(queries)]
 
 
 class Dense:
@@ -38,26 +39,22 @@ class Dense:
 
     def search(self, queries: Sequence[str], k: int, where: Where | None = None) -> list[list[Hit]]:
         """At most ``k`` hits for each query, best first."""
-        return [fetch(self._store, pairs, "dense", cosine=dict(pairs)) for pairs in self.scored(queries, k, where)]
+        view = self._store.view()
+        return [fetch(view, pairs, "dense", cosine=dict(pairs)) for pairs in self.scored(view, queries, k, where)]
 
-    def scored(self, queries: Sequence[str], n: int, where: Where | None = None) -> list[list[tuple[str, float]]]:
-        """(chunk id, cosine) of at most ``n`` hits for each query, best first."""
-        self._store.refresh()
-        return [self._store.near(vector, n, where) for vector in self._encoder.encode(queries, kind="query")]
+    def scored(self, view: View, queries: Sequence[str], n: int, where: Where | None) -> list[list[tuple[int, float]]]:
+        """(row, cosine) of at most ``n`` hits for each query, best first."""
+        return [view.near(vector, n, where) for vector in self._encoder.encode(queries, kind="query")]
 
 
 def fetch(
-    store: Store,
-    scored: Sequence[tuple[str, float]],
+    view: View,
+    scored: Sequence[tuple[int, float]],
     by: str,
     *,
-    bm25: Mapping[str, float] = _NONE,
-    cosine: Mapping[str, float] = _NONE,
+    bm25: Mapping[int, float] = _NONE,
+    cosine: Mapping[int, float] = _NONE,
 ) -> list[Hit]:
-    """Hits for (chunk id, score) pairs. Texts are fetched last, for the few hits that are shown."""
-    chunks = store.chunks([chunk_id for chunk_id, _ in scored])
-    return [
-        Hit(chunks[chunk_id], score, by, cosine=cosine.get(chunk_id, nan), bm25=bm25.get(chunk_id, nan))
-        for chunk_id, score in scored
-        if chunk_id in chunks  # else removed by another process since the search
-    ]
+    """Hits for (row, score) pairs. Texts are fetched last, for the few hits that are shown."""
+    chunks = view.chunks([row for row, _ in scored])
+    return [Hit(chunks[row], score, by, cosine=cosine.get(row, nan), bm25=bm25.get(row, nan)) for row, score in scored]

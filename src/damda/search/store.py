@@ -18,14 +18,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from damda.errors import StoreError
 from damda.search.rows import (
-    COLUMNS,
     as_document,
     chunk_rows,
     chunk_schema,
@@ -34,8 +30,9 @@ from damda.search.rows import (
     file_rows,
     file_schema,
 )
-from damda.search.where import among, quoted, sql
-from damda.types import Chunk, Document, FileState, Prepared, Progress, Where
+from damda.search.view import View
+from damda.search.where import among, quoted
+from damda.types import Document, FileState, Prepared, Progress
 
 if TYPE_CHECKING:
     import lancedb
@@ -46,12 +43,8 @@ _APPROXIMATE_FROM = 20_000
 # Versions that a reader may still hold are kept this long.
 _KEEP_VERSIONS = timedelta(hours=1)
 _REFRESH_SECONDS = 0.5
-_NEAR_LEAST = 100
 # What LanceDB's messages say of its own source.
 _NOISE = re.compile(r", /\S+\.rs:\d+:\d+|lance error: |Wrapped error: |Generic N/A error: ")
-_COSINES_SAMPLE = 500
-# With fewer passages a sample says little: take what multilingual-e5-small has on most corpora.
-_COSINES_LEAST, _COSINES_USUAL = 30, (0.785, 0.025)
 
 
 class Store:
@@ -70,7 +63,8 @@ class Store:
         self._lock = threading.Lock()
         self._tables: dict[str, lancedb.table.Table] = {}
         self._refreshed = 0.0
-        self._measured: tuple[lancedb.table.Table, float, float] | None = None  # what, mean and deviation of cosines
+        self._view: View | None = None
+        self._viewing = threading.Lock()
         self._db: lancedb.DBConnection | None = None
 
     # --- writing -------------------------------------------------------------------------------------------------
@@ -106,13 +100,13 @@ class Store:
             ids = among("doc_id", [p.document.id for p in prepared])
             texts = self._make(self._documents, document_schema())
             _replace(texts, ["id", "version"], document_rows([p.document for p in prepared]))
-            self._measured = None
             chunks = self._make(self._chunks, chunk_schema(self._dim))
             rows = chunk_rows(prepared, self._dim)
             if chunks.count_rows(ids):
                 _replace(chunks, ["id"], rows, else_delete=ids)
             else:
                 chunks.add(rows)
+            self._view = None
 
     def forget(self, doc_ids: Sequence[str]) -> None:
         """Remove documents, in one commit."""
@@ -121,6 +115,7 @@ class Store:
             return
         with self._reported("removing"):
             table.delete(among("doc_id", doc_ids))
+            self._view = None
 
     def record(self, files: Sequence[FileState], gone: Sequence[str] = ()) -> None:
         """Remember the state of files, and forget that of ``gone``."""
@@ -154,6 +149,7 @@ class Store:
                 self._index(chunks)
                 progress("building indexes", 1, steps)
                 chunks.optimize(cleanup_older_than=_KEEP_VERSIONS)
+                self._view = None
             progress("building indexes", 2, steps)
             self._drop_unused_texts()
             if (files := self._open(self._files)) is not None:
@@ -213,76 +209,43 @@ class Store:
         with self._reported("reading"):
             return int(table.count_rows())
 
-    def refresh(self) -> None:
-        """See what other processes committed; cheap enough to call before every search.
+    def view(self) -> View:
+        """The passages as they are now, for one search; what another process stored may be half a second late.
 
         Raises:
             StoreError: another process has made the index again with other settings.
         """
         now = time.monotonic()
-        if now - self._refreshed < _REFRESH_SECONDS:
-            return
+        with self._viewing:
+            if now - self._refreshed >= _REFRESH_SECONDS:
+                self._look()
+                self._refreshed = now
+                if self._view is not None and self._view.version != self._version():
+                    self._view = None
+            if self._view is None:
+                # A handle of its own, which nobody moves on: rows that it names stay what they are.
+                exists = self._open(self._chunks) is not None
+                with self._reported("opening"):
+                    table = self._connect().open_table(self._chunks) if exists else None
+                self._view = View(table, self._dim, self._reported)
+            return self._view
+
+    def _look(self) -> None:
+        """See what other processes committed."""
         for name in self._outdated():
             if name not in self._names():
                 raise StoreError(f"the index in {self.folder} was made again with other settings: start damda again")
             del self._tables[name]
         # Now, so that a text stays readable here even when a writer drops it before it is asked for.
         self._open(self._documents)
-        self._refreshed = now
 
-    def match(self, words: Sequence[str], n: int, where: Where | None = None) -> list[tuple[str, float]]:
-        """BM25 over the stored words: (chunk id, score), best first."""
-        from lancedb.query import MatchQuery
-
-        table = self._open(self._chunks)
-        if table is None or not words:
-            return []
-        with self._reported("searching"):
-            query = table.search(MatchQuery(" ".join(words), "words"), query_type="fts")
-            return _scored(_filtered(query, where).limit(n).select(["id", "_score"]).to_arrow(), "_score")
-
-    def near(self, vector: NDArray[np.float32], n: int, where: Where | None = None) -> list[tuple[str, float]]:
-        """Nearest vectors: (chunk id, cosine), best first."""
+    def _version(self) -> int:
+        """Of the passages; 0 while there are none."""
         table = self._open(self._chunks)
         if table is None:
-            return []
-        with self._reported("searching"):
-            query = table.search(vector, vector_column_name="vector").distance_type("cosine")
-            query = query.nprobes(50).refine_factor(3)
-            # Exact distances decide among three times the limit that the index guesses: few would be too few.
-            least = max(n, _NEAR_LEAST)
-            rows = _scored(_filtered(query, where).limit(least).select(["id", "_distance"]).to_arrow(), "_distance")
-        return [(chunk_id, 1 - distance) for chunk_id, distance in rows[:n]]
-
-    def chunks(self, ids: Sequence[str]) -> dict[str, Chunk]:
-        """Passages by id."""
-        table = self._open(self._chunks)
-        if table is None or not ids:
-            return {}
-        with self._reported("reading"):
-            rows = table.search().where(among("id", ids)).select(COLUMNS).limit(len(ids)).to_arrow().to_pylist()
-        return {row["id"]: Chunk(**row) for row in rows}
-
-    def cosines(self) -> tuple[float, float]:
-        """Mean and deviation of the cosine between two passages, from a sample: the scale of all cosines here."""
-        table = self._open(self._chunks)
-        if table is None:
-            return _COSINES_USUAL
-        # Counting rows costs a tenth of a search, so it is done once for each state of the table that is looked at.
-        if self._measured is None or self._measured[0] is not table:
-            self._measured = table, *self._sampled(table)
-        return self._measured[1:]
-
-    def _sampled(self, table: "lancedb.table.Table") -> tuple[float, float]:
-        with self._reported("reading"):
-            rows = int(table.count_rows())
-            if rows < _COSINES_LEAST:
-                return _COSINES_USUAL
-            sample = np.random.default_rng(0).choice(rows, min(rows, _COSINES_SAMPLE), replace=False)
-            column = table.take_offsets(np.sort(sample).tolist()).select(["vector"]).to_arrow().column("vector")
-        vectors = column.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, self._dim)
-        cosines = (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
-        return float(cosines.mean()), max(float(cosines.std()), 1e-6)
+            return 0
+        with self._reported("opening"):
+            return int(table.version)
 
     def document(self, doc_id: str, version: str) -> Document | None:
         """The text that a passage of this version was cut from."""
@@ -377,11 +340,3 @@ def _replace(table: "lancedb.table.Table", key: list[str], rows: "pa.Table", els
     if else_delete is not None:
         merge = merge.when_not_matched_by_source_delete(else_delete)
     merge.execute(rows)
-
-
-def _scored(rows: "pa.Table", column: str) -> list[tuple[str, float]]:
-    return list(zip(rows.column("id").to_pylist(), rows.column(column).to_pylist(), strict=True))
-
-
-def _filtered(query: Any, where: Where | None) -> Any:  # noqa: ANN401  LanceDB's query builders share no public type
-    return query.where(condition, prefilter=True) if where and (condition := sql(where)) else query

@@ -1,0 +1,91 @@
+"""Evaluations as tables in a terminal.
+
+Knows: the document of ``measure/report.py``. Does not know: how it was made.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from damda.cli.show import out
+from damda.measure.report import ALL, chance
+
+_SURE = 0.05
+
+
+def evaluation(result: Mapping[str, Any]) -> None:
+    """Search by mode and source, then answers, then what was measured."""
+    retrieval = result["retrieval"]
+    for source in _sources(retrieval):
+        out.print(_search(result, source))
+    if answers := result["answers"]:
+        out.print(_answers(answers))
+    if retrieval:
+        out.print(
+            f"p: paired randomisation test of nDCG@10 against {result['default']}, the default here; above {_SURE:g} a "
+            "difference may be chance.",
+            style="dim",
+        )
+    about = " · ".join(f"{name} {value}" for name, value in result["settings"].items())
+    out.print(escape(f"{result['questions']:,} questions · {about}"), style="dim")
+
+
+def _sources(retrieval: Mapping[str, Any]) -> list[str]:
+    return list(next(iter(retrieval.values()))["sources"]) if retrieval else []
+
+
+def _search(result: Mapping[str, Any], source: str) -> Table:
+    retrieval = result["retrieval"]
+    metrics = [m for m in retrieval[result["default"]]["sources"][source] if m == "recall@10" or "recall" not in m]
+    heads = [metric.replace("@", "\n@") for metric in metrics]
+    table = _table(
+        "all questions" if source == ALL else source, ["mode", *heads, "differ-\nence", "p", "p50\nms", "p95\nms"]
+    )
+    tests = {row["mode"]: row for row in result["differences"].get(source, ()) if row["metric"] == "ndcg@10"}
+    for mode, one in retrieval.items():
+        test = tests.get(mode)
+        against = (f"{test['difference']:+.3f}", chance(test["p"])) if test else ("", "")
+        figures = [f"{one['sources'][source][metric]:.3f}" for metric in metrics]
+        style = "bold" if mode == result["default"] else ""
+        table.add_row(mode, *figures, *against, f"{one['p50_ms']:.1f}", f"{one['p95_ms']:.1f}", style=style)
+    return table
+
+
+def _answers(answers: Mapping[str, Any]) -> Table:
+    sources = answers["sources"]
+    table = _table(f"answers, {answers['seconds_an_answer']:.2f} s each", ["", *sources])
+    for name in next(iter(sources.values())):
+        values = [figures[name] for figures in sources.values()]
+        table.add_row(name.replace("_", " "), *(f"{v:,}" if isinstance(v, int) else f"{v:.3f}" for v in values))
+    return table
+
+
+def comparison(rows: Sequence[Mapping[str, Any]]) -> None:
+    """What changed; differences that are more than chance stand out."""
+    if not rows:
+        out.print("nothing in common: other questions, or other modes")
+        return
+    table = _table("", ["of", "figure", "before", "after", "difference", "p", "questions"])
+    for row in rows:
+        sure = row["p"] is not None and row["p"] <= _SURE
+        difference = row["after"] - row["before"]
+        colour = ("green" if difference > 0 else "red") if sure else "dim"
+        table.add_row(
+            row["of"],
+            row["metric"].replace("_", " "),
+            f"{row['before']:.3f}",
+            f"{row['after']:.3f}",
+            f"[{colour}]{difference:+.3f}[/{colour}]",
+            chance(row["p"]),
+            f"{row['questions']:,}",
+        )
+    out.print(table)
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=escape(title) or None, title_justify="left", box=None, pad_edge=False, padding=(0, 1))
+    for n, name in enumerate(columns):
+        table.add_column(escape(name), justify="left" if n == 0 else "right", no_wrap=True)
+    return table

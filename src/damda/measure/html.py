@@ -1,0 +1,170 @@
+"""An evaluation as one self-contained HTML page: tables, and plots as SVG inside it.
+
+Knows: the document of ``report.py``. Does not know: how it was made. Needs the extra ``measure`` (matplotlib).
+"""
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from damda.errors import MissingExtra
+from damda.measure.report import ALL, Result, chance
+from damda.measure.retrieval import CURVE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_STYLE = """
+:root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); }
+body { font: 16px/1.5 system-ui, "Apple SD Gothic Neo", "Malgun Gothic", "Noto Sans KR", sans-serif;
+  max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+p, td, th { overflow-wrap: anywhere; } .dim { opacity: .65; font-size: .9rem; }
+table { border-collapse: collapse; width: 100%; font-size: .92rem; } .wide { overflow-x: auto; }
+th, td { text-align: left; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.plots { display: flex; flex-wrap: wrap; gap: 1rem; } .plots figure { margin: 0; flex: 1 1 24rem; max-width: 30rem; }
+.plots svg { width: 100%; height: auto; background: #fff; border-radius: 6px; }
+tr.best td { font-weight: 600; } .worst td:first-child { min-width: 11rem; } .worst p { margin: 0 0 .5rem; }
+"""
+_COLOURS = ("#2a6fb0", "#d1702a", "#3c9a5f", "#a14aa8", "#8a8a30", "#b03a48")
+
+
+def page(result: Result) -> str:
+    """The page. Names from documents are escaped; it loads nothing and runs nothing.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
+    parts = [
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(result['dataset'])}: evaluation</title>",
+        '<meta name=viewport content="width=device-width"><style>' + _STYLE + "</style>",
+        f"<h1>{escape(result['dataset'])}</h1>",
+        f"<p class=dim>{result['questions']:,} questions · {escape(result['date'])} · "
+        + " · ".join(f"{escape(k)}: {escape(v)}" for k, v in result["settings"].items())
+        + "</p>",
+    ]
+    if result["retrieval"]:
+        parts += ["<h2>Search</h2>", _search_tables(result), '<div class="plots">', *_plots(result), "</div>"]
+    if result["answers"]:
+        parts += ["<h2>Answers</h2>", _answers(result["answers"])]
+    if result["worst"]:
+        parts += ["<h2>The worst questions</h2>", _worst(result["worst"])]
+    return "\n".join(parts)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None = None) -> str:
+    """Cells are HTML; all columns but the first hold numbers."""
+    first, *rest = head
+    out = [f"<div class=wide><table><tr><th>{first}</th>" + "".join(f"<th class=n>{h}</th>" for h in rest) + "</tr>"]
+    for n, (name, *cells) in enumerate(rows):
+        mark = " class=best" if n == best else ""
+        out.append(f"<tr{mark}><td>{name}</td>" + "".join(f"<td class=n>{c}</td>" for c in cells) + "</tr>")
+    return "".join(out) + "</table></div>"
+
+
+def _search_tables(result: Result) -> str:
+    retrieval: Mapping[str, Any] = result["retrieval"]
+    default = retrieval.get(result["default"]) or next(iter(retrieval.values()))
+    shown = [m for m in default["sources"][ALL] if m == "recall@10" or not m.startswith("recall@")]
+    tables = []
+    for source in default["sources"]:
+        tests = {row["mode"]: row for row in result["differences"].get(source, ()) if row["metric"] == "ndcg@10"}
+        rows = []
+        for mode, one in retrieval.items():
+            test = tests.get(mode)
+            against = f"{test['difference']:+.3f} (p {chance(test['p'])})" if test else ""
+            figures = [f"{one['sources'][source][metric]:.3f}" for metric in shown]
+            rows.append([escape(mode), *figures, against, f"{one['p50_ms']:.1f} / {one['p95_ms']:.1f}"])
+        where = list(retrieval).index(result["default"]) if result["default"] in retrieval else None
+        title = "All questions" if source == ALL else escape(source)
+        head = ["mode", *shown, f"nDCG@10 against {escape(result['default'])}", "ms, p50 / p95"]
+        tables.append(f"<h3>{title}</h3>" + _table(head, rows, where))
+    note = "p: paired randomisation test, two-sided; a difference with p above 0.05 may be chance."
+    return "".join(tables) + f"<p class=dim>{note}</p>"
+
+
+def _answers(answers: Mapping[str, Any]) -> str:
+    head = ["", *(escape(source) for source in answers["sources"])]
+    names = next(iter(answers["sources"].values()))
+    rows = [
+        [name.replace("_", " "), *(_shown(figures[name]) for figures in answers["sources"].values())] for name in names
+    ]
+    return _table(head, rows) + f"<p class=dim>{answers['seconds_an_answer']:.2f} s an answer</p>"
+
+
+def _shown(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+
+
+def _worst(rows: Sequence[Mapping[str, Any]]) -> str:
+    out = ["<div class=wide><table><tr><th>question</th><th>should find</th><th>rank</th><th>found instead</th></tr>"]
+    for row in rows:
+        found = "".join(
+            f"<p><b>{escape(doc)}</b> <span class=dim>{escape(text)}</span></p>" for doc, text in row["found"]
+        )
+        relevant = escape(", ".join(row["relevant"][:3]))
+        rank = row["rank"] or "–"
+        out.append(f"<tr><td>{escape(row['question'])}</td><td>{relevant}</td><td>{rank}</td><td>{found}</td></tr>")
+    return "".join(out) + "</table></div>"
+
+
+def _plots(result: Result) -> list[str]:
+    retrieval = result["retrieval"]
+    several = len(next(iter(retrieval.values()))["sources"]) > 1
+
+    def speed(axes: "Axes") -> None:
+        for colour, (mode, one) in zip(_cycle(len(retrieval)), retrieval.items(), strict=True):
+            at = one["p50_ms"], one["sources"][ALL]["ndcg@10"]
+            axes.scatter(*at, s=60, color=colour)
+            axes.annotate(mode, at, xytext=(6, 5), textcoords="offset points")
+        axes.set(xlabel="median latency of a search, ms", ylabel="nDCG@10", title="Quality against latency")
+        axes.margins(0.2)
+
+    def curves(axes: "Axes") -> None:
+        for colour, (mode, one) in zip(_cycle(len(retrieval)), retrieval.items(), strict=True):
+            recall = [one["sources"][ALL][f"recall@{k}"] for k in CURVE]
+            axes.plot(CURVE, recall, marker="o", markersize=3, color=colour, label=mode)
+        axes.set(xlabel="k", ylabel="recall@k", title="Recall of the first k documents")
+        axes.legend(frameon=False)
+
+    def bars(axes: "Axes") -> None:
+        sources = [s for s in next(iter(retrieval.values()))["sources"] if s != ALL]
+        width = 0.8 / len(retrieval)
+        for n, (colour, (mode, one)) in enumerate(zip(_cycle(len(retrieval)), retrieval.items(), strict=True)):
+            heights = [one["sources"][s]["ndcg@10"] for s in sources]
+            axes.bar([i + n * width for i in range(len(sources))], heights, width, color=colour, label=mode)
+        axes.set_xticks([i + 0.4 - width / 2 for i in range(len(sources))], sources)
+        axes.set(ylabel="nDCG@10", title="By source")
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+
+    drawn = [speed, curves, *([bars] if several else [])]
+    return [f"<figure>{_svg(draw)}</figure>" for draw in drawn]
+
+
+def _cycle(count: int) -> list[str]:
+    return [_COLOURS[n % len(_COLOURS)] for n in range(count)]
+
+
+def _svg(draw: "Callable[[Axes], None]") -> str:
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtra("the report's plots", "measure") from error
+    # Text stays text: the reader's own fonts show it, Hangul too, and the file is a tenth as large.
+    with matplotlib.rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "damda"}):
+        figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+        axes = figure.subplots()
+        axes.spines[["top", "right"]].set_visible(False)
+        draw(axes)
+        out = io.StringIO()
+        with warnings.catch_warnings():
+            # Its own font, which it measures text with, lacks Hangul; the reader's fonts have it.
+            warnings.filterwarnings("ignore", message="Glyph .* missing")
+            figure.savefig(out, format="svg", metadata={"Date": None})
+    whole = out.getvalue()
+    return re.sub(r"<metadata>.*?</metadata>", "", whole[whole.index("<svg") :], flags=re.DOTALL)

@@ -1,0 +1,212 @@
+"""An evaluation as one JSON document: figures by mode and source, what is more than chance, the worst questions.
+
+Knows: the document's shape, and how two of them are compared. Does not know: how it looks (``cli/``, ``html.py``).
+
+    {"dataset", "date", "settings": {...}, "questions", "default": mode,
+     "retrieval": {mode: {"sources": {source: {metric: mean}}, "p50_ms", "p95_ms", "per_second"}},
+     "differences": {source: [{"mode", "metric", "difference", "p"}]},      each mode against the default one
+     "answers": {"sources": {source: {figure: value}}, "seconds_an_answer"},
+     "worst": [{"id", "question", "source", "relevant", "rank", "found": [[document, text]]}],
+     "per_question": {"retrieval": {mode: {metric: {id: value}}}, "answers": {id: {figure: value}}}}
+
+``sources`` has one entry a source and "all".
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from damda.errors import ConfigError, ReadError
+from damda.measure.answers import Judged, summary
+from damda.measure.dataset import Dataset, Question
+from damda.measure.evaluate import Found
+from damda.measure.retrieval import paired_p
+from damda.types import Mode
+
+ALL = "all"
+TESTED = ("hit@10", "mrr@10", "ndcg@10")
+"""Metrics whose differences are tested."""
+
+_WORST = 20
+_FEW = 5
+"""With fewer questions nothing can be told from chance."""
+
+Result = dict[str, Any]
+
+
+def compose(
+    dataset: Dataset,
+    found: Mapping[Mode, Found],
+    judged: Sequence[Judged],
+    seconds_an_answer: float,
+    default: Mode,
+    settings: Mapping[str, str],
+) -> Result:
+    """Put everything that was measured into one document."""
+    asked = dataset.questions
+    return {
+        "dataset": dataset.name,
+        "date": time.strftime("%Y-%m-%d"),
+        "settings": dict(settings),
+        "questions": len(asked),
+        "default": default,
+        "retrieval": {mode: _retrieval(one, asked) for mode, one in found.items()},
+        "differences": _differences(found, default, asked),
+        "answers": _answers(judged, seconds_an_answer),
+        "worst": _worst(found[default], asked) if default in found else [],
+        "per_question": {
+            "retrieval": {mode: one.values for mode, one in found.items()},
+            "answers": {j.id: _numbers(j) for j in judged},
+        },
+    }
+
+
+def _by_source(asked: Sequence[Question]) -> dict[str, list[str]]:
+    """Source -> ids of the questions with known documents; "all" comes last, and alone where there is one source."""
+    known = [q for q in asked if q.relevant]
+    sources = sorted({q.source for q in known})
+    groups = {s: [q.id for q in known if q.source == s] for s in sources} if len(sources) > 1 else {}
+    return groups | {ALL: [q.id for q in known]}
+
+
+def _retrieval(found: Found, asked: Sequence[Question]) -> Result:
+    sources = {
+        source: {metric: _mean([values[i] for i in ids]) for metric, values in found.values.items()}
+        for source, ids in _by_source(asked).items()
+        if ids
+    }
+    times = {"p50_ms": round(found.p50_ms, 2), "p95_ms": round(found.p95_ms, 2)}
+    return {"sources": sources, **times, "per_second": round(found.per_second, 1)}
+
+
+def _differences(found: Mapping[Mode, Found], default: Mode, asked: Sequence[Question]) -> Result:
+    if default not in found:
+        return {}
+    table: Result = {}
+    for source, ids in _by_source(asked).items():
+        rows = []
+        for mode in (mode for mode in found if mode != default and len(ids) >= _FEW):
+            for metric in (m for m in TESTED if m in found[mode].values):
+                theirs, ours = ([found[m].values[metric][i] for i in ids] for m in (mode, default))
+                rows.append(
+                    {
+                        "mode": mode,
+                        "metric": metric,
+                        "difference": round(_mean(theirs) - _mean(ours), 4),
+                        "p": round(paired_p(theirs, ours), 4),
+                    }
+                )
+        table[source] = rows
+    return table
+
+
+def _answers(judged: Sequence[Judged], seconds: float) -> Result:
+    if not judged:
+        return {}
+    sources = sorted({j.source for j in judged})
+    groups = {s: [j for j in judged if j.source == s] for s in sources} if len(sources) > 1 else {}
+    table = {
+        source: {"questions": len(mine)} | {name: round(value, 4) for name, value in summary(mine).items()}
+        for source, mine in (groups | {ALL: list(judged)}).items()
+    }
+    return {"sources": table, "seconds_an_answer": round(seconds, 3)}
+
+
+def _worst(found: Found, asked: Sequence[Question]) -> list[Result]:
+    scores = found.values.get("ndcg@10") or next(iter(found.values.values()), {})
+    known = {q.id: q for q in asked}
+    rows = []
+    for query_id in sorted(scores, key=lambda i: (scores[i], i))[:_WORST]:
+        question, ranking = known[query_id], list(found.run.get(query_id, ()))
+        rank = next((n for n, doc in enumerate(ranking, 1) if doc in question.relevant), None)
+        if rank == 1:
+            continue
+        rows.append(
+            {
+                "id": query_id,
+                "question": question.text,
+                "source": question.source,
+                "relevant": sorted(question.relevant),
+                "rank": rank,
+                "found": [list(pair) for pair in found.previews.get(query_id, ())],
+            }
+        )
+    return rows
+
+
+def _numbers(judged: Judged) -> dict[str, float]:
+    kept = {k: v for k, v in asdict(judged).items() if isinstance(v, bool | float)}
+    return {name: float(value) for name, value in kept.items()}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(sum(values) / len(values), 4) if values else 0.0
+
+
+def chance(p: float | None) -> str:
+    """A p for people; "" for none."""
+    return "" if p is None else "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def figure(result: Result, name: str) -> float:
+    """One figure over all questions: a metric of the default mode ("ndcg@10", "bm25:ndcg@10"), or one of the answers.
+
+    Raises:
+        ConfigError: the evaluation has no such figure.
+    """
+    mode, _, metric = name.rpartition(":")
+    retrieval = result["retrieval"].get(mode or result["default"], {}).get("sources", {}).get(ALL, {})
+    answers = {} if mode else result["answers"].get("sources", {}).get(ALL, {})
+    known = retrieval | answers
+    if metric not in known:
+        raise ConfigError(f"{name!r} was not measured; there are {', '.join(known) or 'no figures'}")
+    return float(known[metric])
+
+
+def compare(before: Result, after: Result) -> list[Result]:
+    """What changed between two evaluations, over the questions that both have, each with its significance."""
+    rows = []
+    pairs: dict[tuple[str, str], tuple[dict[str, float], dict[str, float]]] = {}
+    for mode in before["per_question"]["retrieval"]:
+        old, new = (r["per_question"]["retrieval"].get(mode, {}) for r in (before, after))
+        pairs |= {(mode, metric): (old[metric], new[metric]) for metric in old if metric in new}
+    old, new = (r["per_question"]["answers"] for r in (before, after))
+    names = dict.fromkeys(name for values in old.values() for name in values)
+    for name in names:
+        was_, now_ = ({i: v[name] for i, v in side.items() if name in v} for side in (old, new))
+        pairs["answers", name] = was_, now_
+    for (of, metric), (a, b) in pairs.items():
+        ids = sorted(a.keys() & b.keys())
+        if ids:
+            was, now = [a[i] for i in ids], [b[i] for i in ids]
+            rows.append(
+                {
+                    "of": of,
+                    "metric": metric,
+                    "questions": len(ids),
+                    "before": _mean(was),
+                    "after": _mean(now),
+                    "p": round(paired_p(now, was), 4) if len(ids) >= _FEW else None,
+                }
+            )
+    return rows
+
+
+def read(path: Path) -> Result:
+    """An evaluation from its JSON file.
+
+    Raises:
+        ReadError: the file can't be read, or is none.
+    """
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        if not {"retrieval", "answers", "per_question", "default"} <= result.keys():
+            raise ValueError("its keys are others")
+    except OSError as error:
+        raise ReadError(f"{path}: {error.strerror}") from error
+    except (ValueError, AttributeError) as error:
+        raise ReadError(f"{path} is not what `damda eval --json` writes ({error})") from error
+    return dict(result)
