@@ -25,7 +25,7 @@ import sys, time
 from pathlib import Path
 from damda import assemble
 from damda.config import EncoderSettings, Settings
-from damda.ingest.chunk import chunk, with_context
+from damda.ingest.chunk import chunk
 from damda.ingest.read import read
 from damda.ingest.walk import walk
 from damda.errors import ReadError
@@ -40,7 +40,7 @@ for found in walk(Path(sys.argv[1]), settings.read)[0]:
         documents = read(found, settings.read)
     except ReadError:
         continue
-    texts += [with_context(c) for d in documents for c in chunk(d, encoder.count_tokens, settings.chunk.tokens)]
+    texts += [c.in_context() for d in documents for c in chunk(d, encoder.count_tokens, settings.chunk.tokens)]
 analyser.content(texts)
 encoder.encode(texts, kind="passage")
 print(time.perf_counter() - begun)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from damda import assemble
 from damda.config import Settings
-from damda.ingest.chunk import chunk, with_context
+from damda.ingest.chunk import chunk
 from damda.korean import nfc
 from damda.morphemes import MorphemeProcess
 from damda.search.store import Store
@@ -72,7 +72,7 @@ def _fill(store: Store, given: argparse.Namespace, encoder: Encoder, analyser: A
         for n, text in enumerate(_texts(given.dataset / "corpus.jsonl")[:REAL])
         for piece in chunk(Document(f"d{n}", text), encoder.count_tokens, Settings().chunk.tokens)
     ][: given.passages]
-    texts = [with_context(piece) for piece in chunks]
+    texts = [piece.in_context() for piece in chunks]
     words, vectors = analyser.content(texts), encoder.encode(texts, kind="passage")
     generator, np_generator = random.Random(0), np.random.default_rng(0)
     for start in range(0, given.passages, 10_000):

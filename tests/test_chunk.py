@@ -12,7 +12,7 @@ from reading_fixtures import SHARED, found
 from damda.config import ReadSettings
 from damda.embed.encoder import OnnxEncoder
 from damda.errors import ReadError
-from damda.ingest.chunk import Counter, chunk, with_context
+from damda.ingest.chunk import Counter, chunk
 from damda.ingest.read import read
 from damda.types import Chunk, Document
 
@@ -134,7 +134,7 @@ def test_headings_are_context(encoder: OnnxEncoder) -> None:
         ("휴가 > 반차", "반차는 4시간이다."),
         ("급여", "매달 25일."),
     ]
-    assert with_context(chunks[1]) == "규정\n휴가 > 반차\n반차는 4시간이다."
+    assert chunks[1].in_context() == "규정\n휴가 > 반차\n반차는 4시간이다."
 
 
 def test_a_heading_with_nothing_below_is_a_passage() -> None:

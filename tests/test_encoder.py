@@ -400,14 +400,14 @@ def test_descriptions_that_make_no_sense(tmp_path: Path, files: dict[str, object
 
 
 def test_folders_that_hold_no_encoder(tmp_path: Path) -> None:
-    with pytest.raises(EncoderError, match="export the encoder"):
+    with pytest.raises(WeightsError, match="export the model"):
         OnnxEncoder(tmp_path)
     with pytest.raises(EncoderError, match="position_ids"):
         OnnxEncoder(folder(tmp_path / "decoder", more=["position_ids"])).load()
     for name in ("model.onnx", "tokenizer.json"):
         made = folder(tmp_path / f"damaged {name}")
         (made / name).write_bytes((made / name).read_bytes()[:30])
-        with pytest.raises(EncoderError) as caught:
+        with pytest.raises(WeightsError) as caught:
             OnnxEncoder(made).encode(["a"], kind="query")
         assert "\n" not in str(caught.value) and str(made) in str(caught.value)
 

@@ -7,13 +7,13 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from damda import config, weights
 from damda.answer.pipeline import Pipeline
-from damda.config import EncoderSettings, Settings
+from damda.config import EncoderSettings, RerankSettings, Settings
 from damda.embed.encoder import OnnxEncoder
 from damda.errors import ConfigError, DamdaError
 from damda.generate.extract import Extract, Gated
@@ -26,7 +26,7 @@ from damda.morphemes import MorphemeProcess
 from damda.search.hybrid import Fused, convex, reciprocal_rank
 from damda.search.single import Bm25, Dense
 from damda.search.store import Store
-from damda.types import NO_META, Analyser, Encoder, Generator, Mode, Progress, Searcher, quiet
+from damda.types import NO_META, Analyser, Encoder, Generator, Mode, Progress, Reranker, Searcher, quiet
 
 STORE_VERSION = "1"
 """Goes up when the tables' columns change: older ones are made again from the documents."""
@@ -103,13 +103,45 @@ def make_searchers(
     """How to make each mode's searcher; making one loads nothing."""
     bm25, dense = Bm25(store, analyser), Dense(store, encoder)
     fused = partial(Fused, store=store, bm25=bm25, dense=dense, candidates=settings.search.candidates)
+
+    @cache
+    def reranked() -> Searcher:
+        from damda.search.rerank import Reranked
+
+        reranker = make_reranker(settings.rerank, offline=settings.offline)
+        return Reranked(fused("hybrid"), reranker, settings.rerank.top)
+
     return {
         "bm25": lambda: bm25,
         "dense": lambda: dense,
         "rrf": lambda: fused("rrf", fuse=reciprocal_rank(settings.search.rrf_k)),
         "convex": lambda: fused("convex", fuse=convex(settings.search.weight)),
         "hybrid": lambda: fused("hybrid"),
+        "rerank": reranked,
     }
+
+
+def make_reranker(settings: RerankSettings, *, offline: bool) -> Reranker:
+    """The reranker that ``rerank.model`` names.
+
+    Raises:
+        ConfigError: it names nothing.
+        WeightsError: its files can't be had.
+    """
+    from damda.search.rerank import OnnxReranker, RemoteReranker
+
+    name = settings.model
+    if name.startswith(("http://", "https://")):
+        return RemoteReranker(name, settings.name, api_key=settings.api_key, budget=max(settings.budget, 1.0))
+    if name.startswith("hub:"):
+        folder = weights.hub_folder(name.removeprefix("hub:"), offline=offline)
+    elif name and Path(name).expanduser().is_dir():
+        folder = Path(name).expanduser()
+    else:
+        raise ConfigError(
+            f"rerank.model {name!r} is no folder, no hub:OWNER/NAME, no URL: mode rerank needs a model of its own"
+        )
+    return OnnxReranker(folder, max_tokens=settings.max_tokens, budget=settings.budget)
 
 
 def make_encoder(settings: EncoderSettings, *, offline: bool, progress: Progress = quiet) -> Encoder:

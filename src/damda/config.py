@@ -57,11 +57,28 @@ class EncoderSettings(Section):
 class SearchSettings(Section):
     """How passages are found."""
 
-    mode: Mode = Field(default="hybrid", description="hybrid, bm25, dense, rrf or convex")
+    mode: Mode = Field(
+        default="hybrid", description="hybrid, bm25, dense, rrf, convex, or rerank: hybrid put in order by rerank.model"
+    )
     candidates: int = Field(default=50, ge=1, le=1000, description="hits of each search that are fused")
     rrf_k: int = Field(default=60, ge=1, description="the constant of reciprocal rank fusion")
     weight: float = Field(default=0.5, ge=0, le=1, description="weight of BM25 in mode convex; dense has the rest")
     user_dictionary: str = Field(default="", description="a Kiwi user dictionary: word TAB tag TAB score")
+
+
+class RerankSettings(Section):
+    """A model that reads question and passage together; used where ``search.mode`` is rerank."""
+
+    model: str = Field(
+        default="", description="a folder with an ONNX cross-encoder, hub:OWNER/NAME, or a URL ending in /v1"
+    )
+    name: str = Field(default="", description="for a URL: the model's name there")
+    api_key: str = Field(default="", repr=False, description="for a URL: the key, if it wants one")
+    top: int = Field(default=30, ge=1, le=1000, description="hits that are looked at again")
+    budget: float = Field(
+        default=1.0, gt=0, description="seconds a question; what is not scored by then keeps its place"
+    )
+    max_tokens: int = Field(default=512, ge=16, description="of question and passage together")
 
 
 class AnswerSettings(Section):
@@ -107,6 +124,7 @@ class Settings(Section):
     chunk: ChunkSettings = ChunkSettings()
     encoder: EncoderSettings = EncoderSettings()
     search: SearchSettings = SearchSettings()
+    rerank: RerankSettings = RerankSettings()
     answer: AnswerSettings = AnswerSettings()
     llama: LlamaSettings = LlamaSettings()
     remote: RemoteSettings = RemoteSettings()

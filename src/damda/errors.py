@@ -8,6 +8,7 @@ The command line prints these without a traceback; anything else is a bug and ke
     ├── ReadError            one file can't be read; the others go on
     ├── WeightsError         a model's files can't be found, made or verified
     ├── EncoderError         text could not be turned into vectors
+    ├── RerankerError        hits could not be put in another order
     ├── StoreError           what is on disk can't be opened, read or written
     │   └── BusyError        another process is writing to the same home
     └── GeneratorError       a language model failed
@@ -46,6 +47,10 @@ class WeightsError(DamdaError):
 
 class EncoderError(DamdaError):
     """Text could not be turned into vectors."""
+
+
+class RerankerError(DamdaError):
+    """Hits could not be put in another order."""
 
 
 class StoreError(DamdaError):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Mode = Literal["hybrid", "bm25", "dense", "rrf", "convex"]
+Mode = Literal["hybrid", "bm25", "dense", "rrf", "convex", "rerank"]
 Kind = Literal["query", "passage"]
 Role = Literal["system", "user", "assistant"]
 
@@ -70,6 +70,10 @@ class Chunk:
     heading: str = ""
     source: str = ""
     version: str = ""
+
+    def in_context(self) -> str:
+        """The passage as models and indexes see it: title and headings above its text."""
+        return "\n".join(part for part in (self.title, self.heading, self.text) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +245,17 @@ class Searcher(Protocol):
 
     def search(self, queries: Sequence[str], k: int, where: Where | None = None) -> list[list[Hit]]:
         """At most ``k`` hits for each query, best first."""
+        ...
+
+
+class Reranker(Protocol):
+    """Puts hits in another order, by reading question and passage together."""
+
+    @property
+    def id(self) -> str: ...
+
+    def rerank(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
+        """All the hits, best first; ``by`` tells which were scored."""
         ...
 
 

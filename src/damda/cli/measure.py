@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from damda.types import Mode
 
 _MODES = "bm25,dense,rrf,convex,hybrid"
+_KNOWN = (*_MODES.split(","), "rerank")
 
 
 @app.command(
@@ -114,8 +115,8 @@ def _bounds(given: Sequence[str] | None) -> list[tuple[str, float]]:
 
 def _modes(given: str) -> "list[Mode]":
     chosen = [mode.strip() for mode in given.split(",") if mode.strip()]
-    if not chosen or (unknown := set(chosen) - set(_MODES.split(","))):
-        raise typer.BadParameter(f"{', '.join(sorted(unknown)) if chosen else 'none'}: not in {_MODES}")
+    if not chosen or (unknown := set(chosen) - set(_KNOWN)):
+        raise typer.BadParameter(f"{', '.join(sorted(unknown)) if chosen else 'none'}: not in {', '.join(_KNOWN)}")
     return chosen  # type: ignore[return-value]  # checked one line up
 
 

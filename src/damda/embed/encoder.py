@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from damda.errors import EncoderError
 from damda.korean import nfc
+from damda.runtime import model_file, open_session, open_tokenizer
 from damda.types import Kind
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ class OnnxEncoder:
         threads: batches that run at the same time; 0: one a core.
 
     Raises:
-        EncoderError: files are missing or are no such model.
+        WeightsError: files are missing or damaged.
+        EncoderError: the model is no sentence encoder.
     """
 
     def __init__(
@@ -120,9 +122,7 @@ class OnnxEncoder:
         passage_prefix: str | None = None,
         threads: int = 0,
     ) -> None:
-        model = next((p for p in (folder / "model.onnx", folder / "onnx" / "model.onnx") if p.is_file()), None)
-        if model is None or not (folder / "tokenizer.json").is_file():
-            raise EncoderError(f"{folder} has no model.onnx with tokenizer.json: export the encoder to ONNX first")
+        model = model_file(folder)
         card = read_card(folder)
         self.id = card.id or f"onnx:{_digest(model, folder / 'tokenizer.json', card)}"
         given = {"query_prefix": query_prefix, "passage_prefix": passage_prefix}
@@ -155,7 +155,7 @@ class OnnxEncoder:
         """Load the model now; later calls return at once."""
         with self._lock:
             if self._loaded is None:
-                self._loaded = _Loaded(_load_tokenizer(self._folder / "tokenizer.json"), _load_session(self._model))
+                self._loaded = _Loaded(open_tokenizer(self._folder / "tokenizer.json"), open_session(self._model))
             return self._loaded
 
     def encode(self, texts: Sequence[str], *, kind: Kind) -> NDArray[np.float32]:
@@ -222,35 +222,6 @@ def _batches(tokens: list[list[int]]) -> list[list[int]]:
             batches.append([])
         batches[-1].append(i)
     return batches
-
-
-def _load_tokenizer(path: Path) -> "Tokenizer":
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the Rust side raises bare Exception
-        raise EncoderError(f"{path} is not a tokenizer: {error}") from error
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer
-
-
-def _load_session(path: Path) -> Any:  # onnxruntime ships no type of its own for sessions  # noqa: ANN401
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    # Batches run side by side, one thread each: that scales with the cores, splitting one product over threads does
-    # not.
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions have no common public class
-        raise EncoderError(
-            f"{path} can't be loaded ({str(error).splitlines()[0]}); if damaged, delete its folder and get it again"
-        ) from error
 
 
 def _digest(model: Path, tokenizer: Path, card: Card) -> str:

@@ -1,23 +1,22 @@
 """Vectors from any OpenAI-compatible ``/v1/embeddings``.
 
-Knows: the request's shape, batches, retries. Does not know: which model answers, so tokens are counted roughly.
+Knows: the request's shape, batches. Does not know: which model answers, so tokens are counted roughly.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from math import isfinite
-from typing import Any
 
 import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from damda.api import Api
 from damda.errors import EncoderError
 from damda.korean import nfc
 from damda.types import Kind
 
 _BATCH = 64
-_RETRY = frozenset((408, 429, 500, 502, 503, 504))
 
 
 class RemoteEncoder:
@@ -47,18 +46,20 @@ class RemoteEncoder:
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._client = httpx.Client(
-            base_url=url.rstrip("/") + "/",
-            headers=headers,
-            timeout=httpx.Timeout(timeout, connect=10),
+        self._api = Api(
+            url,
+            api_key=api_key,
+            key_setting="DAMDA_ENCODER__API_KEY",
+            error=EncoderError,
+            timeout=timeout,
             transport=transport,
+            sleep=sleep,
         )
-        self._url, self._sleep = url, sleep
+        self._url = url
         self._prefix = {"query": query_prefix, "passage": passage_prefix}
-        self._model = model or self._first_model()
+        self._model = model or self._api.first_model("encoder.model")
         self._dim = 0
-        self.id = f"remote:{self._model}@{self._client.base_url.netloc.decode()}:{query_prefix}|{passage_prefix}"
+        self.id = f"remote:{self._model}@{self._api.host}:{query_prefix}|{passage_prefix}"
 
     @property
     def dim(self) -> int:
@@ -80,7 +81,7 @@ class RemoteEncoder:
         return [sum(3 if c > "ᄀ" else 1 for c in text) // 3 + 1 for text in texts]
 
     def _embed(self, inputs: list[str]) -> list[list[float]]:
-        data = self._ask("POST", "embeddings", {"model": self._model, "input": inputs, "encoding_format": "float"})
+        data = self._api.ask("POST", "embeddings", {"model": self._model, "input": inputs, "encoding_format": "float"})
         try:
             rows = sorted(data["data"], key=lambda row: row["index"])
             vectors = [[float(x) for x in row["embedding"]] for row in rows]
@@ -92,33 +93,3 @@ class RemoteEncoder:
         if any(len(vector) != self._dim or not all(map(isfinite, vector)) for vector in vectors):
             raise EncoderError(f"{self._url} answered vectors of other lengths than {self._dim}, or not of numbers")
         return vectors
-
-    def _first_model(self) -> str:
-        try:
-            return str(self._ask("GET", "models", None)["data"][0]["id"])
-        except (KeyError, IndexError, TypeError) as error:
-            raise EncoderError(f"{self._url} lists no models; set encoder.model") from error
-
-    def _ask(self, method: str, path: str, body: dict[str, object] | None) -> Any:  # noqa: ANN401  JSON
-        last = ""
-        for attempt in range(4):
-            if attempt:
-                self._sleep(2.0 ** (attempt - 1))
-            try:
-                response = self._client.request(method, path, json=body)
-            except httpx.HTTPError as error:
-                last = f"can't be reached ({type(error).__name__}); is the server running?"
-                continue
-            if response.status_code in _RETRY:
-                last = f"answers {response.status_code}; try later"
-                continue
-            if response.status_code in (401, 403):
-                raise EncoderError(f"{self._url} wants a key: set DAMDA_ENCODER__API_KEY")
-            if response.is_error:
-                said = " ".join(response.text[:200].split())
-                raise EncoderError(f"{self._url} answers {response.status_code}: {said}")
-            try:
-                return response.json()
-            except ValueError as error:
-                raise EncoderError(f"{self._url} answered no JSON; is it an OpenAI-compatible /v1?") from error
-        raise EncoderError(f"{self._url} {last}")

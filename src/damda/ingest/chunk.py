@@ -76,11 +76,6 @@ def chunk(document: Document, count_tokens: Counter, budget: int) -> list[Chunk]
     return chunks
 
 
-def with_context(chunk: Chunk) -> str:
-    """The chunk as encoders and indexes see it: title and headings above its text."""
-    return "\n".join(part for part in (chunk.title, chunk.heading, chunk.text) if part)
-
-
 def _sections(text: str) -> Iterator[_Section]:
     path: list[tuple[int, str]] = []
     section = _Section(())

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from damda.config import ReadSettings
 from damda.errors import ReadError
-from damda.ingest.chunk import chunk, with_context
+from damda.ingest.chunk import chunk
 from damda.ingest.read import read
 from damda.ingest.walk import Found, Skipped, walk
 from damda.types import Analyser, Chunk, Document, Encoder, FileState, Library, Prepared, Progress
@@ -248,7 +248,7 @@ class Sync:
     ) -> list[Prepared]:
         import numpy as np
 
-        texts = [with_context(piece) for _, chunks in documents for piece in chunks]
+        texts = [piece.in_context() for _, chunks in documents for piece in chunks]
         if not texts:
             return []
         begun = time.perf_counter()

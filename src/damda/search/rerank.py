@@ -1,0 +1,176 @@
+"""A second look at the best hits, by a model that reads question and passage together.
+
+Knows: cross-encoders in ONNX, servers with ``/v1/rerank``, a budget of time. Does not know: how hits were found.
+
+Off unless ``search.mode`` is "rerank": a reranker costs more than the search itself, and has to show on questions of
+one's own that it puts the hits in a better order (`damda eval --modes hybrid,rerank`).
+"""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from math import exp
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from damda.api import Api
+from damda.errors import RerankerError
+from damda.korean import nfc
+from damda.runtime import model_file, open_session, open_tokenizer
+from damda.types import Hit, Reranker, Searcher, Where
+
+_BATCH = 8
+_INPUTS = frozenset(("input_ids", "attention_mask", "token_type_ids"))
+
+
+class Reranked:
+    """A searcher whose best hits are put in another order. Fits ``Searcher``.
+
+    Args:
+        searcher: finds.
+        reranker: orders.
+        top: hits that are looked at again.
+    """
+
+    def __init__(self, searcher: Searcher, reranker: Reranker, top: int) -> None:
+        self.id = f"rerank({searcher.id},{reranker.id},{top})"
+        self._searcher, self._reranker, self._top = searcher, reranker, top
+
+    def search(self, queries: Sequence[str], k: int, where: Where | None = None) -> list[list[Hit]]:
+        """At most ``k`` hits for each query; those beyond ``top`` follow in the order in which they were found."""
+        found = self._searcher.search(queries, max(k, self._top), where)
+        return [
+            [*self._reranker.rerank(query, hits[: self._top]), *hits[self._top :]][:k]
+            for query, hits in zip(queries, found, strict=True)
+        ]
+
+
+class OnnxReranker:
+    """A cross-encoder. Fits ``Reranker``; opening is cheap, the model loads with the first question.
+
+    Args:
+        folder: holds ``model.onnx`` or ``onnx/model.onnx``, and ``tokenizer.json``; the model answers one number a
+            pair, or two of which the second says "relevant".
+        max_tokens: of question and passage together; longer passages are cut.
+        budget: seconds a question; what is not scored by then keeps its place behind what is.
+
+    Raises:
+        WeightsError: files are missing or damaged.
+        RerankerError: the model is no cross-encoder.
+    """
+
+    def __init__(self, folder: Path, *, max_tokens: int = 512, budget: float = 1.0) -> None:
+        self._model, self._tokenizer_file = model_file(folder), folder / "tokenizer.json"
+        with self._model.open("rb") as file:
+            self.id = f"onnx:{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
+        self._max_tokens, self._budget = max_tokens, budget
+        self._lock = threading.Lock()
+        self._loaded: tuple[Any, Any, frozenset[str]] | None = None
+
+    def rerank(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
+        """Scored hits by score, a probability, marked "rerank"; then those that the time did not suffice for."""
+        tokenizer, session, inputs = self._load()
+        until = time.monotonic() + self._budget
+        scored: list[Hit] = []
+        for batch in _batches(hits):
+            if scored and time.monotonic() >= until:
+                break
+            pairs = tokenizer.encode_batch([(nfc(query), hit.chunk.in_context()) for hit in batch])
+            width = max(len(pair.ids) for pair in pairs)
+            feed = {name: np.zeros((len(pairs), width), np.int64) for name in inputs}
+            for row, pair in enumerate(pairs):
+                for name, values in zip(_ORDER, (pair.ids, pair.attention_mask, pair.type_ids), strict=True):
+                    if name in feed:
+                        feed[name][row, : len(values)] = values
+            logits = np.asarray(session.run(None, feed)[0], np.float32).reshape(len(pairs), -1)
+            if logits.shape[1] > 2:
+                raise RerankerError(f"{self._model} answers {logits.shape[1]} numbers a pair: it is no cross-encoder")
+            scored += [replace(hit, score=s, by="rerank") for hit, s in zip(batch, _probability(logits), strict=True)]
+        return [*sorted(scored, key=lambda hit: -hit.score), *hits[len(scored) :]]
+
+    def _load(self) -> tuple[Any, Any, frozenset[str]]:
+        with self._lock:
+            if self._loaded is None:
+                tokenizer, session = open_tokenizer(self._tokenizer_file), open_session(self._model)
+                tokenizer.enable_truncation(self._max_tokens)
+                inputs = frozenset(i.name for i in session.get_inputs())
+                if unknown := inputs - _INPUTS:
+                    raise RerankerError(f"{self._model} wants {', '.join(sorted(unknown))}: it is no cross-encoder")
+                self._loaded = tokenizer, session, inputs
+            return self._loaded
+
+
+_ORDER = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def _batches(hits: Sequence[Hit]) -> Iterator[Sequence[Hit]]:
+    """The best first, so that a budget is spent on them."""
+    for at in range(0, len(hits), _BATCH):
+        yield hits[at : at + _BATCH]
+
+
+def _probability(logits: NDArray[np.float32]) -> list[float]:
+    """Logits, shape (pairs, 1 or 2), as probabilities of "relevant"."""
+    margin = logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
+    return [1 / (1 + exp(-min(max(float(x), -60), 60))) for x in margin]
+
+
+class RemoteReranker:
+    """Any server with ``/v1/rerank`` as Jina and Cohere have it (vLLM, TEI, llama.cpp). Fits ``Reranker``.
+
+    Args:
+        url: base URL that ends in ``/v1``.
+        model: its name there; empty: the first that the server lists.
+        api_key: sent as a bearer token when not empty.
+        budget: seconds for an answer.
+        transport, sleep: for tests.
+
+    Raises:
+        RerankerError: the server can't be reached, refuses, or answers something else than scores.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str = "",
+        *,
+        api_key: str = "",
+        budget: float = 60.0,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._api = Api(
+            url,
+            api_key=api_key,
+            key_setting="DAMDA_RERANK__API_KEY",
+            error=RerankerError,
+            timeout=budget,
+            transport=transport,
+            sleep=sleep,
+        )
+        self._model = model or self._api.first_model("rerank.name")
+        self.id = f"remote:{self._model}@{self._api.host}"
+
+    def rerank(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
+        """Hits by the server's score, marked "rerank"; any that it leaves out keep their place behind them."""
+        if not hits:
+            return []
+        texts = [hit.chunk.in_context() for hit in hits]
+        body: dict[str, object] = {"model": self._model, "query": nfc(query), "documents": texts, "top_n": len(texts)}
+        answer = self._api.ask("POST", "rerank", body)
+        try:
+            scores = {int(row["index"]): float(row["relevance_score"]) for row in answer["results"]}
+        except (KeyError, TypeError, ValueError) as error:
+            raise RerankerError(f"{self._api.url} did not answer with scores; does it have /v1/rerank?") from error
+        if not scores.keys() <= set(range(len(hits))):
+            raise RerankerError(f"{self._api.url} answered scores for passages that it was not given")
+        order = sorted(scores, key=lambda i: (-scores[i], i))
+        return [replace(hits[i], score=scores[i], by="rerank") for i in order] + [
+            hit for i, hit in enumerate(hits) if i not in scores
+        ]
