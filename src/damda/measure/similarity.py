@@ -1,0 +1,85 @@
+"""Pairs of sentences that people have scored, and how well an encoder's cosines agree with them.
+
+Knows: KLUE-STS's JSON, KorSTS's table, JSON lines. Does not know: encoders' insides. Needs the extra ``measure`` (scipy
+comes with ir-measures).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from damda.errors import MissingExtra, ReadError
+from damda.korean import nfc
+from damda.types import Encoder
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two sentences; ``score`` is how alike people find them, in whatever unit the set has."""
+
+    first: str
+    second: str
+    score: float
+
+
+def pairs(path: Path) -> list[Pair]:
+    """Scored pairs: KLUE-STS's JSON, KorSTS's TSV, or JSON lines of {s1, s2, score}.
+
+    Raises:
+        ReadError: the file is missing, or of another shape.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix == ".tsv":
+            found = [_korsts(line) for line in text.splitlines()[1:] if line.strip()]
+        elif path.suffix == ".jsonl":
+            found = [_row(json.loads(line)) for line in text.split("\n") if line.strip()]
+        else:
+            found = [_row(row) for row in json.loads(text)]
+    except OSError as error:
+        raise ReadError(f"{path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ReadError(f"{path}: no scored pairs of sentences as KLUE-STS and KorSTS have them ({error!r})") from error
+    if not found:
+        raise ReadError(f"{path} is empty")
+    return found
+
+
+def _row(row: dict[str, Any]) -> Pair:
+    score = row["labels"]["real-label"] if "labels" in row else row["score"]
+    first, second = (row.get(a, row.get(b)) for a, b in (("sentence1", "s1"), ("sentence2", "s2")))
+    if first is None or second is None:
+        raise KeyError("sentence1")
+    return Pair(nfc(first), nfc(second), float(score))
+
+
+def _korsts(line: str) -> Pair:
+    """genre, file, year, id, score, sentence1, sentence2."""
+    fields = line.split("\t")
+    return Pair(nfc(fields[5]), nfc(fields[6]), float(fields[4]))
+
+
+def agreement(encoder: Encoder, scored: Sequence[Pair]) -> tuple[float, float]:
+    """Spearman's and Pearson's correlation of the encoder's cosines with the scores, -1 to 1; 0 where it has no say.
+
+    Raises:
+        MissingExtra: scipy is not installed.
+    """
+    try:
+        from scipy.stats import pearsonr, spearmanr
+    except ImportError as error:
+        raise MissingExtra("correlations", "measure") from error
+    first, second = (
+        encoder.encode([getattr(pair, side) for pair in scored], kind="query") for side in ("first", "second")
+    )
+    cosines = (first * second).sum(axis=1) / np.maximum(
+        np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1), 1e-12
+    )
+    scores = [pair.score for pair in scored]
+    if len(set(cosines.tolist())) < 2 or len(set(scores)) < 2:
+        return 0.0, 0.0
+    return float(spearmanr(cosines, scores).statistic), float(pearsonr(cosines, scores).statistic)

@@ -1,0 +1,206 @@
+"""Every representation: against formulas written here, through one contract, and in the command's table."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import FakeAnalyser, FakeEncoder, use_fakes
+from typer.testing import CliRunner
+
+from damda import assemble
+from damda.cli import commands
+from damda.embed.encoder import OnnxEncoder
+from damda.embed.lexical import WEIGHTINGS, Lexical, Remembered, Weighting
+from damda.embed.static import InputLayer, Word2Vec
+from damda.errors import ReadError
+from damda.measure import lab
+from damda.measure.dataset import Question
+from damda.measure.similarity import Pair, agreement, pairs
+from damda.types import Encoder, quiet
+
+CORPUS = ["apple pear apple", "pear plum", "fig fig fig plum", "kiwi"]
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+app = commands()
+
+
+def lexical(weighting: Weighting, corpus: Sequence[str] = CORPUS) -> Lexical:
+    return Lexical(weighting, FakeAnalyser(), corpus)
+
+
+def words() -> Encoder:
+    pytest.importorskip("gensim", reason="the extra lab is not installed")
+    return Word2Vec(FakeAnalyser(), CORPUS * 20, dim=8)
+
+
+# --- one contract
+
+
+@pytest.fixture(params=[*WEIGHTINGS, "word2vec", "static", "cls", "max", "mean"])
+def any_encoder(request: pytest.FixtureRequest, model_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Encoder:
+    monkeypatch.setenv("DAMDA_CACHE", str(model_cache))
+    if request.param in WEIGHTINGS:
+        return lexical(WEIGHTINGS[request.param])
+    if request.param == "word2vec":
+        return words()
+    if request.param == "static":
+        return InputLayer(assemble.built_in_encoder("e5-small-koen"))
+    if request.param == "mean":
+        return OnnxEncoder(assemble.built_in_encoder("e5-small-koen"))
+    pooling: Callable[[], OnnxEncoder] = {
+        "cls": lambda: OnnxEncoder(assemble.built_in_encoder("e5-small-koen", pooled=False), pooling="cls"),
+        "max": lambda: OnnxEncoder(assemble.built_in_encoder("e5-small-koen", pooled=False), pooling="max"),
+    }[request.param]
+    return pooling()
+
+
+def test_every_representation_is_an_encoder(any_encoder: Encoder) -> None:
+    texts = ["apple pear", "fig", "", "unknown-word"]
+    for kind in ("query", "passage"):
+        vectors = any_encoder.encode(texts, kind=kind)
+        assert vectors.shape == (4, any_encoder.dim) and vectors.dtype == np.float32
+        assert np.isfinite(vectors).all()
+        norms = np.linalg.norm(vectors, axis=1)
+        if not any_encoder.id.startswith("bm25"):
+            assert all(norm == pytest.approx(1, abs=1e-4) or norm == 0 for norm in norms)
+        one = any_encoder.encode(texts[:1], kind=kind)
+        assert np.allclose(one, vectors[:1], atol=1e-6), "a text's vector does not depend on its neighbours"
+    assert any_encoder.encode([], kind="query").shape == (0, any_encoder.dim)
+    assert len(any_encoder.count_tokens(texts)) == 4 and any_encoder.id
+
+
+def test_ids_differ(model_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAMDA_CACHE", str(model_cache))
+    folder = assemble.built_in_encoder("e5-small-koen", pooled=False)
+    made = [OnnxEncoder(folder, pooling=how) for how in ("cls", "max", "mean")]
+    made.append(OnnxEncoder(assemble.built_in_encoder("e5-small-koen")))
+    assert len({one.id for one in made}) == 4
+
+
+# --- formulas
+
+
+def test_one_hot_vectors_of_different_words_have_nothing_in_common() -> None:
+    vectors = lexical("one-hot", ["학교 공부 운동"]).encode(["학교", "공부", "운동"], kind="query")
+    assert np.array_equal(vectors @ vectors.T, np.eye(3))
+
+
+def test_counts_and_rarity() -> None:
+    (bow,) = lexical("bow").encode(["apple pear apple"], kind="query")
+    assert sorted(bow[bow > 0].tolist()) == pytest.approx([1 / math.sqrt(5), 2 / math.sqrt(5)])
+    (tf_idf,) = lexical("tf-idf").encode(["apple pear apple"], kind="passage")
+    apple, pear = (1 + math.log(2)) * math.log(4 / 1), math.log(4 / 2)
+    assert sorted(tf_idf[tf_idf > 0].tolist()) == pytest.approx(
+        sorted([pear / math.hypot(apple, pear), apple / math.hypot(apple, pear)])
+    )
+
+
+def test_bm25_is_a_product() -> None:
+    encoder = lexical("bm25")
+    scores = encoder.encode(["fig plum plum"], kind="query") @ encoder.encode(CORPUS, kind="passage").T
+    average = sum(len(text.split()) for text in CORPUS) / 4
+    for text, score in zip(CORPUS, scores[0], strict=True):
+        expected, counts = 0.0, Counter(text.split())
+        for word in ("fig", "plum", "plum"):
+            df = sum(word in other.split() for other in CORPUS)
+            idf = math.log(1 + (4 - df + 0.5) / (df + 0.5))
+            expected += idf * counts[word] * 2.2 / (counts[word] + 1.2 * (0.25 + 0.75 * len(text.split()) / average))
+        assert score == pytest.approx(expected, rel=1e-5)
+
+
+def test_rare_words_are_left_out_of_a_small_vocabulary() -> None:
+    encoder = Lexical("bow", FakeAnalyser(), CORPUS, words=2)
+    assert encoder.dim == 2 and not encoder.encode(["kiwi apple"], kind="query").any()
+
+
+def test_words_are_looked_up_once() -> None:
+    asked: list[str] = []
+
+    class Counting(FakeAnalyser):
+        def content(self, texts: Sequence[str]) -> list[list[str]]:
+            asked.extend(texts)
+            return super().content(texts)
+
+    analyser = Remembered(Counting())
+    assert (
+        analyser.content(["a b", "c", "a b"])
+        == [["a", "b"], ["c"], ["a", "b"]]
+        == analyser.content(["a b", "c", "a b"])
+    )
+    assert asked == ["a b", "c"] and analyser.id == "split"
+
+
+def test_word2vec_is_the_same_every_time() -> None:
+    assert np.array_equal(words().encode(CORPUS, kind="query"), words().encode(CORPUS, kind="query"))
+
+
+# --- similarity
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("a.json", json.dumps([{"sentence1": "가", "sentence2": "나", "labels": {"label": 3.7, "real-label": 3.5}}])),
+        ("a.tsv", "genre\tfile\tyear\tid\tscore\ts1\ts2\nmain\tMSRvid\t2012\t1\t3.5\t가\t나\n"),
+        ("a.jsonl", '{"s1": "가", "s2": "나", "score": 3.5}\n'),
+    ],
+)
+def test_scored_pairs(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert pairs(tmp_path / name) == [Pair("가", "나", 3.5)]
+
+
+@pytest.mark.parametrize(
+    "name, text", [("a.json", "[]"), ("a.json", '{"a": 1}'), ("a.tsv", "x\n1\t2\n"), ("a.jsonl", "{}")]
+)
+def test_pairs_that_are_none(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(ReadError):
+        pairs(tmp_path / name)
+
+
+def test_agreement() -> None:
+    encoder = lexical("bow")
+    scored = [Pair("apple", "apple", 5), Pair("apple pear", "apple", 3), Pair("apple", "fig", 0)]
+    spearman, pearson = agreement(encoder, scored)
+    assert spearman == pytest.approx(1) and pearson > 0.95
+    assert agreement(encoder, [Pair("apple", "apple", 5)] * 3) == (0, 0), "no spread, no correlation"
+
+
+# --- the table
+
+
+def test_a_row_of_the_table() -> None:
+    passages = {f"d{n}": text for n, text in enumerate(CORPUS)}
+    asked = [Question("q1", "kiwi", frozenset({"d3"})), Question("q2", "durian", frozenset({"d0"}))]
+    row = lab.measure("bow", lambda: lexical("bow"), passages, asked, {"x": [Pair("fig", "fig", 1)]}, quiet, price=2.0)
+    assert row.values["hit@10"] == {"q1": 1, "q2": 0}, "a question that shares no word finds nothing"
+    assert row.metrics["mrr@10"] == 0.5 and row.dim == 5 and row.similarity == {"x": (0, 0)}
+    assert row.index_mb == pytest.approx(7 * 8 / 1e6), "seven words in four passages"
+    assert row.cost == pytest.approx(2.0 * 2.5), "two and a half words a passage"
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_fakes(monkeypatch.setattr, FakeEncoder())
+    rows = [{"id": f"d{n}", "text": text} for n, text in enumerate(CORPUS)]
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "queries.jsonl").write_text('{"id": "q", "text": "kiwi"}\n')
+    (tmp_path / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq\td3\t1\n")
+    (tmp_path / "sts.jsonl").write_text('{"s1": "fig", "s2": "fig", "score": 1}\n{"s1": "a", "s2": "b", "score": 0}\n')
+    page, out = tmp_path / "lab.html", tmp_path / "lab.json"
+    words = ["lab", "encoders", str(tmp_path), "--encoders", "one-hot,bm25,other", "--sts", str(tmp_path / "sts.jsonl")]
+    done = CliRunner().invoke(app, [*words, "--report", str(page), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "one-hot" in done.stdout and "Spearman" in done.stdout and "학교" in done.stdout
+    result = json.loads(out.read_text(encoding="utf-8"))
+    assert [row["metrics"]["hit@10"] for row in result["rows"][:2]] == [1, 1] and result["pairs"] == {"sts": 2}
+    assert "<svg" in page.read_text(encoding="utf-8") and "<script" not in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="shared data sets are not here")
+def test_the_shared_pairs() -> None:
+    assert len(pairs(SHARED / "ko_sts" / "klue_sts_dev.jsonl")) == 519
+    assert len(pairs(SHARED / "ko_sts" / "korsts_test.jsonl")) == 1379
