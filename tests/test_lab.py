@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import FakeAnalyser, FakeEncoder, use_fakes
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from damda import assemble
@@ -20,7 +21,7 @@ from damda.errors import ReadError
 from damda.measure import lab
 from damda.measure.dataset import Question
 from damda.measure.similarity import Pair, agreement, pairs
-from damda.types import Encoder, quiet
+from damda.types import Encoder, Kind, quiet
 
 CORPUS = ["apple pear apple", "pear plum", "fig fig fig plum", "kiwi"]
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -181,6 +182,22 @@ def test_a_row_of_the_table() -> None:
     assert row.metrics["mrr@10"] == 0.5 and row.dim == 5 and row.similarity == {"x": (0, 0)}
     assert row.index_mb == pytest.approx(7 * 8 / 1e6), "seven words in four passages"
     assert row.cost == pytest.approx(2.0 * 2.5), "two and a half words a passage"
+
+
+def test_what_is_timed_was_not_seen_before() -> None:
+    seen: list[str] = []
+
+    class Recording(FakeEncoder):
+        def encode(self, texts: Sequence[str], *, kind: Kind) -> NDArray[np.float32]:
+            assert kind == "passage" or len(texts) != 1 or texts[0] not in seen, "a question that is timed twice"
+            seen.extend(texts)
+            return super().encode(texts, kind=kind)
+
+    passages = {f"d{n}": text for n, text in enumerate(CORPUS)}
+    lab.measure("x", Recording, passages, [Question("q", "kiwi", frozenset({"d3"}))], {}, quiet)
+    assert (
+        len([text for text in seen if text.strip() == CORPUS[0]]) == 2 == len(set(seen) & {CORPUS[0], CORPUS[0] + " "})
+    )
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,9 @@ def encoders(
     settings = find(config, flags(set_))
     analyser, rows = Remembered(assemble.make_analyser(settings)), []
     with show.progress(quiet or json) as tell:
+        for at in range(0, len(passages), 256):  # once for all that look at words
+            tell("splitting words", at, len(passages))
+            analyser.content(list(passages.values())[at : at + 256])
         for name in chosen:
 
             def make(name: str = name) -> Any:  # noqa: ANN401  an Encoder

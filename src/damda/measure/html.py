@@ -25,11 +25,13 @@ h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top:
 p, td, th { overflow-wrap: anywhere; } .dim { opacity: .65; font-size: .9rem; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; } .wide { overflow-x: auto; }
 th, td { text-align: left; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.n, th.n { text-align: right; } td.n { font-variant-numeric: tabular-nums; white-space: nowrap; }
+td:first-child { min-width: 5rem; }
 .plots { display: flex; flex-wrap: wrap; gap: 1rem; } .plots figure { margin: 0; flex: 1 1 24rem; max-width: 30rem; }
 .plots svg { width: 100%; height: auto; background: #fff; border-radius: 6px; }
 tr.best td { font-weight: 600; } .worst td:first-child { min-width: 11rem; } .worst p { margin: 0 0 .5rem; }
 """
+_COSTS = ("", "dimensions", "index, MB", "made, s", "passages a second", "question, ms", "price of a million passages")
 _COLOURS = ("#2a6fb0", "#d1702a", "#3c9a5f", "#a14aa8", "#8a8a30", "#b03a48")
 
 
@@ -63,16 +65,15 @@ def lab_page(result: Result) -> str:
     """
     rows, sets = result["rows"], list(result["pairs"])
     best = max(range(len(rows)), key=lambda n: rows[n]["metrics"]["ndcg@10"])
-    found = [*rows[best]["metrics"]]
-    heads = ["", *found, *(f"{escape(s)}, Spearman / Pearson" for s in sets), "dimensions", "index, MB", "made, s"]
-    cells = []
+    metrics = list(rows[best]["metrics"])
+    quality, cost = [], []
     for row in rows:
+        name = escape(row["name"])
         alike = [f"{a:.3f} / {b:.3f}" for a, b in (row["similarity"][s] for s in sets)]
-        cost = [f"{row['dim']:,}", f"{row['index_mb']:,.1f}", f"{row['made_s']:.1f}"]
-        speed = [f"{row['passages_per_second']:,.0f}", f"{row['query_ms']:.1f}"]
+        quality.append([name, *(f"{row['metrics'][metric]:.3f}" for metric in metrics), *alike])
         paid = "" if row["cost"] is None else f"{row['cost']:,.2f}"
-        cells.append([escape(row["name"]), *(f"{row['metrics'][m]:.3f}" for m in found), *alike, *cost, *speed, paid])
-    heads += ["passages/s", "question, ms", "price of a million passages"]
+        times = [f"{row['made_s']:.1f}", f"{row['passages_per_second']:,.0f}", f"{row['query_ms']:.1f}"]
+        cost.append([name, f"{row['dim']:,}", f"{row['index_mb']:,.1f}", *times, paid])
     words = [[escape(row["name"]), *(f"{value:.3f}" for value in row["words"])] for row in rows]
 
     def speed_plot(axes: "Axes") -> None:
@@ -90,8 +91,11 @@ def lab_page(result: Result) -> str:
             f"<h1>{escape(result['dataset'])}: representations</h1>",
             f"<p class=dim>{result['passages']:,} documents · {result['questions']:,} questions · "
             f"{escape(result['date'])}</p>",
-            _table(heads, cells, best),
+            "<h2>What it finds, and what is alike to it</h2>",
+            _table(["", *metrics, *(f"{escape(s)}, Spearman / Pearson" for s in sets)], quality, best),
             f'<div class="plots"><figure>{_svg(speed_plot)}</figure></div>',
+            "<h2>What it costs</h2>",
+            _table(_COSTS, cost, best),
             "<h2>Cosine of words</h2>",
             _table(["", "학교 · 공부", "학교 · 운동", "공부 · 운동"], words),
             "<p class=dim>One-hot vectors of two different words have nothing in common; a sentence encoder puts "
