@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import FakeAnalyser, FakeEncoder, use_fakes
-from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from damda import assemble
@@ -21,7 +20,7 @@ from damda.errors import ReadError
 from damda.measure import lab
 from damda.measure.dataset import Question
 from damda.measure.similarity import Pair, agreement, pairs
-from damda.types import Encoder, Kind, quiet
+from damda.types import Encoder, quiet
 
 CORPUS = ["apple pear apple", "pear plum", "fig fig fig plum", "kiwi"]
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -185,19 +184,20 @@ def test_a_row_of_the_table() -> None:
 
 
 def test_what_is_timed_was_not_seen_before() -> None:
-    seen: list[str] = []
+    timed: list[str] = []
 
-    class Recording(FakeEncoder):
-        def encode(self, texts: Sequence[str], *, kind: Kind) -> NDArray[np.float32]:
-            assert kind == "passage" or len(texts) != 1 or texts[0] not in seen, "a question that is timed twice"
-            seen.extend(texts)
-            return super().encode(texts, kind=kind)
+    class Recording(FakeAnalyser):
+        def content(self, texts: Sequence[str]) -> list[list[str]]:
+            timed.extend(texts)
+            return super().content(texts)
 
+    analyser = Remembered(Recording())
     passages = {f"d{n}": text for n, text in enumerate(CORPUS)}
-    lab.measure("x", Recording, passages, [Question("q", "kiwi", frozenset({"d3"}))], {}, quiet)
-    assert (
-        len([text for text in seen if text.strip() == CORPUS[0]]) == 2 == len(set(seen) & {CORPUS[0], CORPUS[0] + " "})
-    )
+    for name, weighting in WEIGHTINGS.items():
+        timed.clear()
+        asked = [Question("q", "one kiwi", frozenset({"d3"}))]
+        lab.measure(name, lambda w=weighting: Lexical(w, analyser, CORPUS), passages, asked, {}, quiet)  # type: ignore[misc]
+        assert {*(f"{text} {name}" for text in CORPUS), f"one kiwi {name}"} <= set(timed)
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
