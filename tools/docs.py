@@ -99,7 +99,7 @@ def cli_page() -> str:
     """Every command with its arguments and options, from the command tree itself."""
     root: Any = get_command(commands())
     parts = ["# Command line", MADE, fill(root.help, 110), fill(root.epilog, 110)]
-    for name, command in sorted(root.commands.items()):
+    for name, command in _leaves(root):
         usage = " ".join(["damda", name, *(_argument(p) for p in command.params if not _is_option(p)), "[OPTIONS]"])
         parts += [f"## damda {name}", command.help.strip(), f"```\n{usage}\n```"]
         rows = [[_names(param), _default(param), param.help or ""] for param in command.params]
@@ -108,6 +108,15 @@ def cli_page() -> str:
         if examples:
             parts.append("```console\n" + "\n".join(f"$ {line}" for line in examples.split("  |  ")) + "\n```")
     return "\n\n".join(parts) + "\n"
+
+
+def _leaves(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401  as below
+    """Commands that do something, with the names that lead to them."""
+    for name, command in sorted(group.commands.items()):
+        if hasattr(command, "commands"):
+            yield from _leaves(command, f"{above}{name} ")
+        else:
+            yield f"{above}{name}", command
 
 
 def _is_option(param: Any) -> bool:  # noqa: ANN401  typer vendors click; its parameters have no public type
@@ -128,7 +137,8 @@ def _names(param: Any) -> str:  # noqa: ANN401
 def _default(param: Any) -> str:  # noqa: ANN401
     if not _is_option(param) and param.required:
         return "required"
-    return f"`{param.default}`" if isinstance(param.default, str) and param.default else ""
+    told = isinstance(param.default, str | int | float) and not isinstance(param.default, bool) and param.default != ""
+    return f"`{param.default}`" if told else ""
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
