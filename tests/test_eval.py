@@ -63,6 +63,11 @@ def test_a_table_of_questions(tmp_path: Path, documents: Path) -> None:
     assert report.read_text(encoding="utf-8").startswith("<!doctype html>")
     query, q0, document, rank, score, tag = (runs / "bm25.run").read_text().splitlines()[0].split()
     assert (query, q0, document, rank, tag) == ("q1", "Q0", "인사/연차.md", "1", "bm25") and float(score) > 0
+    peer = tmp_path / "peer.txt"
+    peer.write_text("q1 Q0 총무/출장.md 1 9 x\nq1 Q0 인사/연차.md 2 8 x\n", encoding="utf-8")
+    beside = json.loads(run(table, "--documents", documents, "--modes", "bm25", "--run", peer, "--json").stdout)
+    assert beside["retrieval"]["peer"]["sources"]["all"]["mrr@10"] == 0.25, "second for one question, none for another"
+    assert "peer" in run(table, "--documents", documents, "--modes", "bm25", "--run", peer).stdout
     compared = run("--compare", out, out)
     assert compared.exit_code == 0 and "bm25" in compared.stdout and "+0.000" in compared.stdout
 

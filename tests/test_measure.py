@@ -15,7 +15,7 @@ from damda.measure.answers import Judged, exact_match, f1, holds, judge, normali
 from damda.measure.dataset import Dataset, Question
 from damda.measure.evaluate import Asked, Found, answered, sample, searched
 from damda.measure.html import page
-from damda.measure.retrieval import paired_p, per_query, trec_name
+from damda.measure.retrieval import paired_p, per_query, read_run, trec_name
 from damda.types import Answer, Chunk, Hit, Mode, Quote, quiet
 
 
@@ -101,6 +101,21 @@ def test_names_of_metrics() -> None:
             trec_name(wrong)
 
 
+def test_run_files(tmp_path: Path) -> None:
+    path = tmp_path / "x.run"
+    path.write_text("q Q0 b 2 1.5 t\nq Q0 a%20b 1 1.5 t\n\nq Q0 c 3 7 t\nother Q0 c 1 1 t\n")
+    assert {q: list(docs.items()) for q, docs in read_run(path).items()} == {
+        "q": [("c", 7.0), ("a b", 1.5), ("b", 1.5)],
+        "other": [("c", 1.0)],
+    }
+    for text in ("q Q0 b\n", "q Q0 b one 1 t\n"):
+        path.write_text(text)
+        with pytest.raises(ReadError, match="line 1"):
+            read_run(path)
+    with pytest.raises(ReadError, match="No such file"):
+        read_run(tmp_path / "none")
+
+
 def test_chance_is_told_from_difference() -> None:
     assert paired_p([1.0] * 20, [0.0] * 20) < 0.001
     assert paired_p([0.0, 1.0] * 10, [1.0, 0.0] * 10) > 0.9
@@ -135,7 +150,7 @@ QUESTIONS = tuple(
 def evaluated() -> report.Result:
     library: Asked = Library()
     modes: tuple[Mode, ...] = ("bm25", "dense")
-    found = {mode: searched(library, QUESTIONS, mode, quiet) for mode in modes}
+    found: dict[str, Found] = {mode: searched(library, QUESTIONS, mode, quiet) for mode in modes}
     judged, seconds = answered(library, QUESTIONS, "bm25", quiet)
     dataset = Dataset("이름 <b>", QUESTIONS)
     return report.compose(dataset, found, judged, seconds, "bm25", {"encoder": "e"})
@@ -166,7 +181,7 @@ def test_hidden_passages_leave_as_many() -> None:
 
 
 def test_the_worst_questions_say_what_was_found() -> None:
-    found: dict[Mode, Found] = {"dense": searched(Library(), QUESTIONS, "dense", quiet)}
+    found = {"dense": searched(Library(), QUESTIONS, "dense", quiet)}
     got = report.compose(Dataset("x", QUESTIONS), found, [], 0.0, "dense", {})
     assert len(got["worst"]) == 10 and got["worst"][0]["rank"] == 3
     assert got["worst"][0]["found"][0] == ["d3", "d3의 <답>"] and got["answers"] == {}

@@ -51,6 +51,10 @@ def evaluate(
     report: Annotated[Path | None, typer.Option("--report", help="Write an HTML page with plots.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write everything as JSON, for --compare.")] = None,
     runs: Annotated[Path | None, typer.Option("--runs", help="Write a TREC run file a mode into this folder.")] = None,
+    run: Annotated[
+        list[Path] | None,
+        typer.Option("--run", help="Judge this TREC run file beside the modes, under its file name. Repeatable."),
+    ] = None,
     fail_under: Annotated[
         list[str] | None,
         typer.Option("--fail-under", metavar="NAME=VALUE", help="Exit with 5 below, e.g. ndcg@10=0.8. Repeatable."),
@@ -83,7 +87,7 @@ def evaluate(
     kb = _opened(loaded, documents, config, settings, silent=silent)
     if synthesise is not None:
         loaded = _synthesised(kb, loaded, synthesise, config, settings, silent=silent)
-    result = _measured(kb, loaded, _modes(modes), sample, answers, config, settings, runs, silent=silent)
+    result = _measured(kb, loaded, _modes(modes), sample, answers, config, settings, runs, run or (), silent=silent)
     if out is not None:
         write(out, show.json_text(result))
     if report is not None:
@@ -189,6 +193,7 @@ def _measured(
     config: Path | None,
     settings: Mapping[str, Any],
     runs: Path | None,
+    brought: Sequence[Path],
     *,
     silent: bool,
 ) -> dict[str, Any]:
@@ -200,6 +205,7 @@ def _measured(
     from damda.config import find
     from damda.measure import evaluate, report
     from damda.measure.dataset import placed
+    from damda.measure.retrieval import read_run
 
     chosen = find(config, settings, kb.root)
     asked, lost = placed(loaded.questions, kb.document_ids())
@@ -208,11 +214,13 @@ def _measured(
         show.note(f"{len(lost)} documents that questions name are not stored, e.g. {names}", silent=silent)
     if sample is not None:
         asked = evaluate.sample(asked, sample)
-    found: dict[Mode, Found] = {}
+    found: dict[str, Found] = {}
     with show.progress(silent) as tell:
         kb.warm()
         for mode in modes if any(q.relevant for q in asked) else ():
             found[mode] = evaluate.searched(kb, asked, mode, tell)
+        for path in brought:
+            found[path.stem] = evaluate.brought(asked, read_run(path))
         judged, seconds = evaluate.answered(
             kb,
             evaluate.sample([q for q in asked if q.answers or not q.answerable], answers),
@@ -230,7 +238,9 @@ def _measured(
         "damda": damda.__version__,
         "machine": f"{os.cpu_count()} cores, {processor()}",
     }
-    default = chosen.search.mode if chosen.search.mode in found or not found else next(iter(found))
+    default: str = chosen.search.mode
+    if found and default not in found:
+        default = next(iter(found))
     return report.compose(type(loaded)(loaded.name, tuple(asked)), found, judged, seconds, default, about)
 
 

@@ -49,8 +49,12 @@ def _search(result: Mapping[str, Any], source: str) -> Table:
         against = (f"{test['difference']:+.3f}", chance(test["p"])) if test else ("", "")
         figures = [f"{one['sources'][source][metric]:.3f}" for metric in metrics]
         style = "bold" if mode == result["default"] else ""
-        table.add_row(mode, *figures, *against, f"{one['p50_ms']:.1f}", f"{one['p95_ms']:.1f}", style=style)
+        table.add_row(mode, *figures, *against, *_times(one), style=style)
     return table
+
+
+def _times(one: Mapping[str, Any]) -> tuple[str, str]:
+    return (f"{one['p50_ms']:.1f}", f"{one['p95_ms']:.1f}") if one["p50_ms"] else ("", "")
 
 
 def _answers(answers: Mapping[str, Any]) -> Table:

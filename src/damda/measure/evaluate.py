@@ -40,8 +40,8 @@ class Found:
         values: metric -> query id -> value; with ``recall@k`` for every k of ``CURVE``.
         run: query id -> document id -> score, best first.
         previews: query id -> the beginnings of the best passages found.
-        p50_ms, p95_ms: of a search alone, one question at a time.
-        per_second: searches a second in batches.
+        p50_ms, p95_ms: of a search alone, one question at a time; 0: not known.
+        per_second: searches a second in batches; 0: not known.
     """
 
     values: dict[str, dict[str, float]]
@@ -80,10 +80,21 @@ def searched(
             previews[question.id] = [(doc_id, hit.chunk.text[:_SHOWN]) for doc_id, hit in best[:3]]
     took = time.perf_counter() - begun
     progress(f"searching, {mode}", len(asked), len(asked))
-    wanted = dict.fromkeys([*metrics, *(f"recall@{k}" for k in CURVE)])
-    values = per_query({q.id: q.relevant for q in asked}, _ranked(run), wanted)
+    values = _values(asked, run, metrics)
     p50, p95 = _latency(kb, asked, mode)
     return Found(values, run, previews, p50, p95, len(asked) / took if took else 0.0)
+
+
+def brought(questions: Sequence[Question], run: Run, *, metrics: Sequence[str] = METRICS) -> Found:
+    """Judge rankings that were made elsewhere; nothing is known of their speed."""
+    asked = [question for question in questions if question.relevant]
+    previews = {q.id: [(doc, "") for doc in list(run.get(q.id, ()))[:3]] for q in asked}
+    return Found(_values(asked, run, metrics), {q.id: run.get(q.id, {}) for q in asked}, previews)
+
+
+def _values(asked: Sequence[Question], run: Run, metrics: Sequence[str]) -> dict[str, dict[str, float]]:
+    wanted = dict.fromkeys([*metrics, *(f"recall@{k}" for k in CURVE)])
+    return per_query({q.id: q.relevant for q in asked}, _ranked(run), wanted)
 
 
 def _ranked(run: Run) -> Run:

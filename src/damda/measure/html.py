@@ -133,7 +133,8 @@ def _search_tables(result: Result) -> str:
             test = tests.get(mode)
             against = f"{test['difference']:+.3f} (p {chance(test['p'])})" if test else ""
             figures = [f"{one['sources'][source][metric]:.3f}" for metric in shown]
-            rows.append([escape(mode), *figures, against, f"{one['p50_ms']:.1f} / {one['p95_ms']:.1f}"])
+            times = f"{one['p50_ms']:.1f} / {one['p95_ms']:.1f}" if one["p50_ms"] else ""
+            rows.append([escape(mode), *figures, against, times])
         where = list(retrieval).index(result["default"]) if result["default"] in retrieval else None
         title = "All questions" if source == ALL else escape(source)
         head = ["mode", *shown, f"nDCG@10 against {escape(result['default'])}", "ms, p50 / p95"]
@@ -174,6 +175,8 @@ def _plots(result: Result) -> list[str]:
     def speed(axes: "Axes") -> None:
         for colour, (mode, one) in zip(_cycle(len(retrieval)), retrieval.items(), strict=True):
             at = one["p50_ms"], one["sources"][ALL]["ndcg@10"]
+            if not at[0]:
+                continue  # brought from elsewhere, its speed unknown
             axes.scatter(*at, s=60, color=colour)
             axes.annotate(mode, at, xytext=(6, 5), textcoords="offset points")
         axes.set(xlabel="median latency of a search, ms", ylabel="nDCG@10", title="Quality against latency")

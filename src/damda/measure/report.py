@@ -24,7 +24,6 @@ from damda.measure.answers import Judged, summary
 from damda.measure.dataset import Dataset, Question
 from damda.measure.evaluate import Found
 from damda.measure.retrieval import paired_p
-from damda.types import Mode
 
 ALL = "all"
 TESTED = ("hit@10", "mrr@10", "ndcg@10")
@@ -39,10 +38,10 @@ Result = dict[str, Any]
 
 def compose(
     dataset: Dataset,
-    found: Mapping[Mode, Found],
+    found: Mapping[str, Found],
     judged: Sequence[Judged],
     seconds_an_answer: float,
-    default: Mode,
+    default: str,
     settings: Mapping[str, str],
 ) -> Result:
     """Put everything that was measured into one document."""
@@ -82,7 +81,7 @@ def _retrieval(found: Found, asked: Sequence[Question]) -> Result:
     return {"sources": sources, **times, "per_second": round(found.per_second, 1)}
 
 
-def _differences(found: Mapping[Mode, Found], default: Mode, asked: Sequence[Question]) -> Result:
+def _differences(found: Mapping[str, Found], default: str, asked: Sequence[Question]) -> Result:
     if default not in found:
         return {}
     table: Result = {}

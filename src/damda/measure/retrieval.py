@@ -5,10 +5,11 @@ Knows: runs, qrels, metrics. Does not know: where the runs come from. Needs the 
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from damda.errors import ConfigError, MissingExtra
+from damda.errors import ConfigError, MissingExtra, ReadError
 from damda.types import Hit
 
 METRICS = ("hit@1", "hit@10", "recall@10", "mrr@10", "ndcg@10", "map")
@@ -28,6 +29,26 @@ def best_of_documents(hits: Sequence[Hit]) -> list[tuple[str, Hit]]:
     for hit in hits:
         best.setdefault(hit.chunk.doc_id, hit)
     return list(best.items())
+
+
+def read_run(path: Path) -> dict[str, dict[str, float]]:
+    """A TREC run file: query-id Q0 doc-id rank score tag; documents best first. ``%20`` in an id is a space.
+
+    Raises:
+        ReadError: the file can't be read, or a line of it is no such line; names the line.
+    """
+    rows: dict[str, list[tuple[float, int, str]]] = {}
+    number = 0
+    try:
+        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):  # noqa: B007
+            if line.strip():
+                query, _, document, rank, score, _ = line.split()
+                rows.setdefault(query, []).append((-float(score), int(rank), document.replace("%20", " ")))
+    except OSError as error:
+        raise ReadError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ReadError(f"{path}, line {number}: not query-id Q0 doc-id rank score tag") from error
+    return {query: {document: -score for score, _, document in sorted(found)} for query, found in rows.items()}
 
 
 def trec_name(metric: str) -> str:
