@@ -228,9 +228,9 @@ def _measured(
             tell,
             passages=chosen.answer.passages,
         )
-    for mode, one in found.items() if runs is not None else ():
+    for name, one in found.items() if runs is not None else ():
         assert runs is not None
-        write(runs / f"{mode}.run", _trec(one.run, mode))
+        write(runs / f"{name}.run", _trec(one.run, name))
     about = {
         "encoder": kb.status().encoder,
         "generator": chosen.answer.generator,
