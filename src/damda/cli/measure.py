@@ -31,7 +31,7 @@ def evaluate(
         Path | None,
         typer.Argument(
             help="A BEIR folder, SQuAD's, KorQuAD's or KLUE-MRC's .json, a .csv of question, answer, document, a "
-            ".jsonl of {id, text, answers, document}; with --synthesise: the documents.",
+            ".jsonl of {id, text, answers, document}, or hub:OWNER/NAME; with --synthesise: the documents.",
             show_default=False,
         ),
     ] = None,
@@ -125,9 +125,14 @@ def _modes(given: str) -> "list[Mode]":
 
 
 def _loaded(path: Path, home: str | None, synthesise: int | None) -> "Dataset":
+    from damda import weights
     from damda.errors import ConfigError
     from damda.measure.dataset import Dataset, load
 
+    name = path.as_posix()
+    if name.startswith("hub:"):
+        folder = weights.hub_folder(name.removeprefix("hub:"), offline=False, data=True)
+        return load(folder, weights.cache_folder() / "datasets" / name.removeprefix("hub:").replace("/", "--"))
     if not path.exists():
         raise ConfigError(f"{path} does not exist")
     if synthesise is not None:

@@ -55,6 +55,8 @@ def load(path: Path, work: Path) -> Dataset:
     Raises:
         ReadError: a file is missing, malformed or of another shape; names the file and the line.
     """
+    if path.is_dir() and not (path / "queries.jsonl").is_file() and len(alone := list(path.glob("*.json"))) == 1:
+        path = alone[0]  # a repository with one file of SQuAD's shape
     if path.is_dir():
         return Dataset(path.name, tuple(questions(path)), path / "corpus.jsonl")
     ending = path.suffix.lower()
@@ -151,7 +153,10 @@ def _from_table(path: Path) -> Iterator[Question]:
 def _squad(path: Path, work: Path) -> Dataset:
     """SQuAD 1 and 2, KorQuAD 1, KLUE-MRC: {data: [{title, paragraphs: [{context, qas: [...]}]}]}."""
     try:
-        articles = json.loads(path.read_text(encoding="utf-8-sig"))["data"]
+        whole = json.loads(path.read_text(encoding="utf-8-sig"))
+        if isinstance(whole, list) and whole and "sentence1" in whole[0]:
+            raise ReadError(f"{path} has scored pairs, no questions: give it to `damda lab encoders DATASET --sts`")
+        articles = whole["data"]
         passages: dict[str, Mapping[str, str]] = {}
         asked = list(_squad_questions(articles, path.stem, passages))
     except OSError as error:
