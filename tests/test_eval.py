@@ -145,6 +145,15 @@ def test_wrong_usage(tmp_path: Path, documents: Path, words: tuple[str, ...], re
     assert done.exit_code == 2 and reason in done.stderr
 
 
+def test_a_missing_extra_is_named_before_anything_is_indexed(
+    tmp_path: Path, documents: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("damda.measure.retrieval.find_spec", lambda name: None)
+    done = run(asked(tmp_path / "q.csv"), "--documents", documents)
+    assert done.exit_code == 1 and "damda[measure]" in str(done.exception)
+    assert not (documents / ".damda").exists()
+
+
 def test_questions_without_documents(tmp_path: Path, documents: Path) -> None:
     for given, reason in (((asked(tmp_path / "q.csv"),), "--documents"), ((tmp_path / "none.csv",), "does not exist")):
         done = run(*given)

@@ -62,8 +62,10 @@ def encoders(
     from damda.config import find
     from damda.embed.lexical import Remembered
     from damda.measure import evaluate, lab
+    from damda.measure.retrieval import ready
     from damda.measure.similarity import pairs
 
+    ready()
     chosen = [name.strip() for name in names.split(",") if name.strip()]
     loaded, passages = _loaded(dataset, documents)
     asked = evaluate.sample([q for q in loaded if q.relevant], sample)

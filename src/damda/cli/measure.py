@@ -73,6 +73,7 @@ def evaluate(
     """How good search and answers are on questions whose answers are known, and what is more than chance."""
     from damda.cli import show, tables
     from damda.measure import report as reports
+    from damda.measure.retrieval import ready
 
     if compare is not None:
         rows = reports.compare(*map(reports.read, compare))
@@ -80,6 +81,7 @@ def evaluate(
         return
     if dataset is None:
         raise typer.BadParameter("give a data set, or --compare BEFORE AFTER", param_hint="DATASET")
+    ready()
     bounds = _bounds(fail_under)
     settings = flags(set_, home=home, answer__generator=generator)
     silent = quiet or json

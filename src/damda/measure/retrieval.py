@@ -5,6 +5,7 @@ Knows: runs, qrels, metrics. Does not know: where the runs come from. Needs the 
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,16 @@ def best_of_documents(hits: Sequence[Hit]) -> list[tuple[str, Hit]]:
     for hit in hits:
         best.setdefault(hit.chunk.doc_id, hit)
     return list(best.items())
+
+
+def ready() -> None:
+    """Find out before minutes of searching whether it can be measured.
+
+    Raises:
+        MissingExtra: ir-measures is not installed.
+    """
+    if find_spec("ir_measures") is None:
+        raise MissingExtra("measuring retrieval", "measure")
 
 
 def read_run(path: Path) -> dict[str, dict[str, float]]:
@@ -73,10 +84,9 @@ def per_query(
         MissingExtra: ir-measures is not installed.
     """
     theirs = {metric: trec_name(metric) for metric in metrics}
-    try:
-        import ir_measures
-    except ImportError as error:
-        raise MissingExtra("measuring retrieval", "measure") from error
+    ready()
+    import ir_measures
+
     measures = {ir_measures.parse_measure(name): ours for ours, name in theirs.items()}
     values = {name: dict.fromkeys(qrels, 0.0) for name in theirs}
     relevant = {query: dict.fromkeys(documents, 1) for query, documents in qrels.items()}
