@@ -204,11 +204,11 @@ class Writer:
     id = "writer"
 
     def stream(self, messages, *, passages=(), max_tokens=512, temperature=0.0, stop=()):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-        said = "15일" if "15일" in messages[-1].content else "지어낸 답"
+        said = "15일" if "15일" in messages[-1].content else "." if "점" in messages[-1].content else "지어낸 답"
         yield Delta(f"질문: 얼마나 쉬나요?\n답: {said}.", "stop")
 
 
 def test_a_model_makes_questions_and_inventions_are_dropped() -> None:
-    passages = [chunk("연차는 15일이다.", "", 0), chunk("병가는 없다.", "", 1)]
+    passages = [chunk("연차는 15일이다.", "", 0), chunk("병가는 없다.", "", 1), chunk("점만 있다.", "", 2)]
     (row,) = synthesise.by_model(passages, 5, Writer(), quiet)
     assert row["document"] == "d0" and row["made"] == "writer" and row["text"] == "얼마나 쉬나요?"

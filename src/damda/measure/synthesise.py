@@ -86,7 +86,7 @@ def by_model(
         prompt = [Message("system", _ASK[language(chunk.text)]), Message("user", chunk.text)]
         said = "".join(delta.text for delta in generator.stream(prompt, max_tokens=200))
         found = _SAID.search(said)
-        if found and _flat(found[2]) in _flat(chunk.text):
+        if found and (answer := _flat(found[2])) and answer in _flat(chunk.text):
             rows.append(_row(chunk, found[1], [found[2].strip()], generator.id))
     progress("making questions", count, count)
     return _numbered(_distinct(rows))
