@@ -149,6 +149,12 @@ WORDS = {
         "with the better\nof `bm25` and `dense` (paired randomisation test).",
         "answers": "Extractive answers at the default threshold: the gold answer stands in the three quotes, in the "
         "first one;\nrefused when the answering passage was hidden from the search; refused although it was there.",
+        "lab": "Ways of turning text into vectors, by themselves, over 2,000 documents (`damda lab encoders`): what "
+        "they find,\nSpearman's correlation with people on pairs of sentences, and their time. `mean` is the encoder.",
+        "representation": "representation",
+        "dimensions": "dimensions",
+        "question": "question, ms",
+        "speed": "documents/s",
         "other": "Other measurements; each file in `benchmarks/results` says what was run.",
         "source": "questions of",
         "quotes": "in 3 quotes",
@@ -166,6 +172,12 @@ WORDS = {
         "나은 쪽과 비교한 값입니다(대응 표본 무작위화 검정).",
         "answers": "추출형 답변을 기본 문턱값에서 잰 결과. 정답이 인용 세 개 안에 있는 비율, 첫 인용에 있는 비율,\n"
         "정답 문단을 숨겼을 때 답하지 않은 비율, 정답 문단이 있는데도 답하지 않은 비율입니다.",
+        "lab": "글을 벡터로 바꾸는 방법을 하나씩, 문서 2,000개에서 잰 결과(`damda lab encoders`): 찾는 것,\n"
+        "문장 쌍에 대한 사람 판단과의 스피어먼 상관, 드는 시간. `mean`이 기본 인코더입니다.",
+        "representation": "표현",
+        "dimensions": "차원",
+        "question": "질문(ms)",
+        "speed": "문서/초",
         "other": "그 밖의 측정값. 무엇을 돌렸는지는 `benchmarks/results`의 파일에 적혀 있습니다.",
         "source": "질문 출처",
         "quotes": "인용 3개 안",
@@ -225,7 +237,8 @@ def numbers(language: str) -> str:
     """The tables of all result files that there are."""
     words = WORDS[language]
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))}
-    parts = [_retrieval(results, words), _answers(results, words), _other(results, words, list(WORDS).index(language))]
+    other = _other(results, words, list(WORDS).index(language))
+    parts = [_retrieval(results, words), _answers(results, words), _lab(results, words), other]
     machines = sorted({_machine(result) for result in results.values()})
     parts.append(f"{words['machine']}: {'; '.join(machines)}." if machines else words["none"])
     return "\n\n".join(part for part in parts if part)
@@ -258,6 +271,28 @@ def _answers(results: Mapping[str, Any], words: Mapping[str, str]) -> str:
             rows.append([source, *(f"{shares[column]:.3f}" for column in columns)])
     head = (words["source"], words["quotes"], words["first"], words["removed"], words["wrongly"])
     return f"{words['answers']}\n\n{table(head, rows, 4)}" if rows else ""
+
+
+def _lab(results: Mapping[str, Any], words: Mapping[str, str]) -> str:
+    """What every representation finds, what is alike to it, and its time; one table a result file."""
+    tables = []
+    for name, result in results.items():
+        if name.startswith("lab-"):
+            sets = list(result["pairs"])
+            rows = [
+                [
+                    row["name"],
+                    f"{row['metrics']['ndcg@10']:.3f}",
+                    *(f"{row['similarity'][pairs][0]:.3f}" for pairs in sets),
+                    f"{row['dim']:,}",
+                    f"{row['query_ms']:.1f}",
+                    f"{row['passages_per_second']:,.0f}",
+                ]
+                for row in result["rows"]
+            ]
+            head = (words["representation"], "nDCG@10", *sets, words["dimensions"], words["question"], words["speed"])
+            tables.append(f"{words['lab']}\n\n{table(head, rows, len(head) - 1)}")
+    return "\n\n".join(tables)
 
 
 def _other(results: Mapping[str, Any], words: Mapping[str, str], language: int) -> str:
