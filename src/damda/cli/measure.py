@@ -212,7 +212,7 @@ def _measured(
     from damda.config import find
     from damda.measure import evaluate, report
     from damda.measure.dataset import placed
-    from damda.measure.retrieval import read_run
+    from damda.measure.retrieval import read_run, run_lines
 
     chosen = find(config, settings, kb.root)
     asked, lost = placed(loaded.questions, kb.document_ids())
@@ -237,11 +237,13 @@ def _measured(
         )
     for name, one in found.items() if runs is not None else ():
         assert runs is not None
-        write(runs / f"{name}.run", _trec(one.run, name))
+        lines = (run_lines(query, documents.items(), name) for query, documents in one.run.items())
+        write(runs / f"{name}.run", "".join(lines))
+    status = kb.status()
     about = {
-        "encoder": kb.status().encoder,
+        "encoder": status.encoder,
         "generator": chosen.answer.generator,
-        "passages": f"{kb.status().chunks:,}",
+        "passages": f"{status.chunks:,}",
         "damda": damda.__version__,
         "machine": f"{os.cpu_count()} cores, {processor()}",
     }
@@ -249,15 +251,6 @@ def _measured(
     if found and default not in found:
         default = next(iter(found))
     return report.compose(type(loaded)(loaded.name, tuple(asked)), found, judged, seconds, default, about)
-
-
-def _trec(run: "Mapping[str, Mapping[str, float]]", tag: str) -> str:
-    lines = [
-        f"{query} Q0 {'%20'.join(doc.split())} {rank} {score:.6f} {tag}\n"
-        for query, documents in run.items()
-        for rank, (doc, score) in enumerate(documents.items(), 1)
-    ]
-    return "".join(lines)
 
 
 def write(path: Path, text: str) -> None:

@@ -237,7 +237,7 @@ def _write_run(
     silent: bool,
 ) -> None:
     from damda.cli import show
-    from damda.measure.retrieval import best_of_documents
+    from damda.measure.retrieval import best_of_documents, run_lines
 
     # A document's passages share a rank: more passages than documents have to be found.
     wanted = min(3 * k, 1000)
@@ -249,9 +249,8 @@ def _write_run(
             for (query_id, _), hits in zip(
                 batch, kb.search_batch([t for _, t in batch], wanted, where=where), strict=True
             ):
-                for rank, (doc_id, hit) in enumerate(best_of_documents(hits)[:k], 1):
-                    # White space in an id would break the run's columns.
-                    name = "%20".join(doc_id.split())
-                    file.write(f"{query_id} Q0 {name} {rank} {hit.score:.6f} {tag or hit.by}\n")
+                if best := best_of_documents(hits)[:k]:
+                    ranked = [(doc_id, hit.score) for doc_id, hit in best]
+                    file.write(run_lines(query_id, ranked, tag or best[0][1].by))
     draft.replace(path)
     show.note(f"{len(queries)} queries written to {path}", silent=silent)

@@ -62,6 +62,15 @@ def read_run(path: Path) -> dict[str, dict[str, float]]:
     return {query: {document: -score for score, _, document in sorted(found)} for query, found in rows.items()}
 
 
+def run_lines(query: str, ranked: Iterable[tuple[str, float]], tag: str) -> str:
+    """Lines of a TREC run file for one query: (document id, score) pairs, best first. `read_run` reads them."""
+    # White space in an id would break the run's columns.
+    return "".join(
+        f"{query} Q0 {'%20'.join(document.split())} {rank} {score:.6f} {tag}\n"
+        for rank, (document, score) in enumerate(ranked, 1)
+    )
+
+
 def trec_name(metric: str) -> str:
     """trec_eval's name of a metric: "ndcg@10" is nDCG@10, "map" is AP.
 

@@ -7,9 +7,9 @@ A question made from a sentence shares its words, so search looks better on it t
 compare settings with one another, and promise nothing. Every question carries how it was made.
 """
 
-import json
 import random
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -144,8 +144,8 @@ def _spread(rows: Sequence[Row]) -> list[Row]:
 
 def _distinct(rows: Sequence[Row]) -> list[Row]:
     """Without questions that were made of several passages: nobody knows which of them is meant."""
-    texts = [json.dumps(row["text"]) for row in rows]
-    return [row for row, text in zip(rows, texts, strict=True) if texts.count(text) == 1]
+    times = Counter(row["text"] for row in rows)
+    return [row for row in rows if times[row["text"]] == 1]
 
 
 def _numbered(rows: list[Row]) -> list[Row]:
