@@ -217,6 +217,19 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "<svg" in page.read_text(encoding="utf-8") and "<script" not in page.read_text(encoding="utf-8")
 
 
+def test_files_that_the_owner_leaves_out_stay_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_fakes(monkeypatch.setattr, FakeEncoder())
+    documents = tmp_path / "docs"
+    documents.mkdir()
+    for name in ("a", "secret"):
+        (documents / f"{name}.md").write_text(f"# {name}\n\nword {name}\n")
+    (tmp_path / "q.csv").write_text("question,answer,document\nword,word,a.md\n")
+    words = ["lab", "encoders", str(tmp_path / "q.csv"), "--documents", str(documents), "--encoders", "bow", "--json"]
+    monkeypatch.setenv("DAMDA_READ__IGNORE", "secret*")
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0 and json.loads(done.stdout)["passages"] == 1, done.output
+
+
 @pytest.mark.skipif(not SHARED.is_dir(), reason="shared data sets are not here")
 def test_the_shared_pairs() -> None:
     assert len(pairs(SHARED / "ko_sts" / "klue_sts_dev.jsonl")) == 519

@@ -11,6 +11,7 @@ from damda.cli.app import ConfigFlag, JsonFlag, QuietFlag, SetFlag, app, flags
 from damda.cli.measure import write
 
 if TYPE_CHECKING:
+    from damda.config import ReadSettings
     from damda.measure.lab import Row
     from damda.measure.similarity import Pair
 
@@ -67,11 +68,11 @@ def encoders(
 
     ready()
     chosen = [name.strip() for name in names.split(",") if name.strip()]
-    loaded, passages = _loaded(dataset, documents)
+    settings = find(config, flags(set_))
+    loaded, passages = _loaded(dataset, documents, settings.read)
     asked = evaluate.sample([q for q in loaded if q.relevant], sample)
     passages = _drawn(passages, {doc for q in asked for doc in q.relevant}, most)
     similar = {path.stem: pairs(path) for path in sts or ()}
-    settings = find(config, flags(set_))
     analyser, rows = Remembered(assemble.make_analyser(settings)), []
     with show.progress(quiet or json) as tell:
         for at in range(0, len(passages), 256):  # once for all that look at words
@@ -99,9 +100,8 @@ def encoders(
         show.note(f"written to {path}", silent=quiet)
 
 
-def _loaded(dataset: Path, documents: Path | None) -> tuple[Sequence[Any], dict[str, str]]:
+def _loaded(dataset: Path, documents: Path | None, limits: "ReadSettings") -> tuple[Sequence[Any], dict[str, str]]:
     """(questions, document id -> title and text)."""
-    from damda.config import ReadSettings
     from damda.errors import ConfigError, ReadError
     from damda.ingest.read import read
     from damda.ingest.walk import walk
@@ -114,9 +114,9 @@ def _loaded(dataset: Path, documents: Path | None) -> tuple[Sequence[Any], dict[
     if root is None:
         raise ConfigError(f"the data set {loaded.name} has questions only: say what they are asked of with --documents")
     passages: dict[str, str] = {}
-    for found in walk(root, ReadSettings())[0]:
+    for found in walk(root, limits)[0]:
         try:
-            passages |= {d.id: f"{d.title}\n{d.text}" for d in read(found, ReadSettings())}
+            passages |= {d.id: f"{d.title}\n{d.text}" for d in read(found, limits)}
         except ReadError:
             continue  # `damda index` names it; here its questions count as not found
     if not passages:
