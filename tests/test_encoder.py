@@ -342,6 +342,39 @@ def test_a_model_that_pools_itself(tmp_path: Path) -> None:
     assert encoder.encode(["휴가"], kind="query")[0] == pytest.approx(expected / np.linalg.norm(expected), abs=1e-5)
 
 
+def test_parts_of_a_text_are_read_in_it(tmp_path: Path) -> None:
+    """Each token of this model has its own vector whatever stands around it, so a part's is the mean of its words'."""
+    encoder = OnnxEncoder(folder(tmp_path / "m", pooling("mean_tokens")), passage_prefix="doc: ")
+    texts, parts = ["휴가 규정 휴가", "", "규정"], [[(0, 2), (3, 8)], [], [(0, 2)]]
+    two, none, one = encoder.encode_parts(texts, parts, kind="passage")
+    first, both = TABLE[WORDS["휴가"]], rows("휴가", "규정").mean(axis=0)
+    assert two == pytest.approx(np.stack([v / np.linalg.norm(v) for v in (first, both)]), abs=1e-5)
+    assert none.shape == (0, 6) and one.shape == (1, 6)
+
+
+@pytest.mark.parametrize(("how", "pooled"), [("cls_token", False), ("mean_tokens", True)])
+def test_parts_are_encoded_alone_where_their_text_can_t_help(tmp_path: Path, how: str, pooled: bool) -> None:
+    encoder = OnnxEncoder(folder(tmp_path / "m", pooling(how), pooled=pooled))
+    (vectors,) = encoder.encode_parts(["휴가 규정"], [[(0, 2), (3, 5)]], kind="passage")
+    assert vectors == pytest.approx(encoder.encode(["휴가", "규정"], kind="passage"))
+
+
+def test_a_part_behind_the_window_is_encoded_alone(tmp_path: Path) -> None:
+    made = folder(tmp_path / "m", {"sentence_bert_config.json": {"max_seq_length": 4}})
+    (vectors,) = OnnxEncoder(made).encode_parts(["휴가 휴가 규정"], [[(3, 5), (6, 8)]], kind="passage")
+    assert vectors[0] == pytest.approx(rows("휴가")[0] / np.linalg.norm(rows("휴가")[0]), abs=1e-5)
+    assert vectors[1] == pytest.approx(OnnxEncoder(made).encode(["규정"], kind="passage")[0], abs=1e-5)
+
+
+def test_the_built_in_encoder_reads_parts(encoder: OnnxEncoder) -> None:
+    text = "도서관은 평일 오전 9시에 문을 엽니다. 그곳은 일요일에 쉽니다."
+    (vectors,) = encoder.encode_parts([text], [[(0, 22), (23, len(text))]], kind="passage")
+    alone = encoder.encode([text[:22], text[23:]], kind="passage")
+    asked = encoder.encode(["도서관은 일요일에 쉬나요?"], kind="query")[0]
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1], abs=1e-5)
+    assert vectors[1] @ asked > alone[1] @ asked, 'in its text, "there" is the library'
+
+
 def test_prompts_and_length(tmp_path: Path) -> None:
     made = folder(
         tmp_path / "m",

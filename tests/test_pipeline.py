@@ -68,6 +68,14 @@ def test_sentences_are_numbered_and_located() -> None:
     assert answer.usage == Usage(7, 3)
 
 
+def test_a_quote_says_where_the_number_stands_that_was_asked_for() -> None:
+    answer = pipeline(Says("Leave is 15 days. Ask a week before. 연차는 15일이다.")).ask("연차는 며칠인가요?")
+    assert [quote.short for quote in answer.quotes] == ["", "", "15일"]
+    (start, end) = answer.quotes[2].answer or (0, 0)
+    assert DOCUMENT.text[start:end] == "15일" and answer.quotes[0].answer is None
+    assert pipeline(Says("연차는 15일이다.")).ask("연차는 누가 주나요?").quotes[0].answer is None
+
+
 def test_one_quote_has_one_number() -> None:
     answer = pipeline(Says("Leave is 15 days.\nLeave is 15 days.")).ask("?")
     assert answer.text == "Leave is 15 days. [1]\nLeave is 15 days. [1]"

@@ -340,3 +340,12 @@ def test_a_view_stays_as_it_was(tmp_path: Path) -> None:
     own = writer.view()
     writer.put([prepared("e", ["word"])])
     assert "e#0" in matched(writer, ["word"], 100) and "e#0" not in named(own, own.match(["word"], 100))
+
+
+def test_rarity_of_words(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    assert len(set(store.view().rarity(["a", "b"]))) == 1, "nothing is known of an empty index"
+    store.put([prepared("a", ["common rare", "common", "common common"])])
+    common, rare, unknown = store.view().rarity(["common", "rare", "unknown"])
+    assert (common, rare, unknown) == pytest.approx((math.log(4 / 3.5), math.log(4 / 1.5), math.log(4 / 0.5)))
+    assert store.view().rarity([]) == []

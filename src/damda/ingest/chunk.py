@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from damda.korean import sentences
 from damda.types import Chunk, Document
 
-CHUNKER_VERSION = "blocks-3"
+CHUNKER_VERSION = "blocks-4"
 
 Counter = Callable[[Sequence[str]], list[int]]
 Span = tuple[int, int]

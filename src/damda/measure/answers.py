@@ -80,7 +80,7 @@ def judge(
     if not answer.found or not gold:
         return Judged(query_id, source, answerable, not answer.found, hidden)
     held = [holds(quote.text, gold) for quote in answer.quotes]
-    short = answer.quotes[0].text
+    short = answer.quotes[0].short or answer.quotes[0].text
     sentences = len(answer.unsupported) + len(answer.quotes)
     return Judged(
         query_id,

@@ -6,6 +6,8 @@ A search names what it finds by row, a number that means something in its view o
 passages that are shown. Fetching by row takes a third of the time that fetching by id takes.
 """
 
+import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 # The index's own guesses at a distance are rough: three times this many are compared exactly, however few are wanted.
 _NEAR_LEAST = 100
 _COSINES_SAMPLE = 500
+_WORDS_SAMPLE = 2000
 # With fewer passages a sample says little: take what multilingual-e5-small has on most corpora.
 _COSINES_LEAST, _COSINES_USUAL = 30, (0.785, 0.025)
 
@@ -47,6 +50,8 @@ class View:
         with reported("opening"):
             self.version = int(table.version) if table is not None else 0
         self._cosines: tuple[float, float] | None = None
+        self._containing: Counter[str] | None = None
+        self._sampled_words = 0
 
     def match(self, words: Sequence[str], n: int, where: Where | None = None) -> list[tuple[int, float]]:
         """BM25 over the stored words: (row, score), best first."""
@@ -80,6 +85,15 @@ class View:
         if self._cosines is None:
             self._cosines = self._sampled()
         return self._cosines
+
+    def rarity(self, words: Sequence[str]) -> list[float]:
+        """How rare each word is: ln((n + 1) / (df + 0.5)), df of n sampled passages having it. Always above 0."""
+        if self._containing is None:
+            found = self._drawn(_WORDS_SAMPLE, ["words"])
+            texts = found.column("words").to_pylist() if found is not None else []
+            self._sampled_words = len(texts)
+            self._containing = Counter(word for text in texts for word in set(text.split(" ")))
+        return [math.log((self._sampled_words + 1) / (self._containing[word] + 0.5)) for word in words]
 
     def sample(self, count: int) -> list[Chunk]:
         """At most ``count`` passages, the same ones every time."""
