@@ -13,7 +13,7 @@ from damda.errors import ConfigError, ReadError
 from damda.measure import report
 from damda.measure.answers import Judged, exact_match, f1, holds, judge, normalise, summary
 from damda.measure.dataset import Dataset, Question
-from damda.measure.evaluate import Asked, Found, answered, sample, searched
+from damda.measure.evaluate import Asked, Measured, Plan, answered, measure, sample, searched
 from damda.measure.html import page
 from damda.measure.retrieval import paired_p, per_query, read_run, trec_name
 from damda.types import Answer, Chunk, Hit, Mode, Quote, quiet
@@ -149,11 +149,8 @@ QUESTIONS = tuple(
 
 def evaluated() -> report.Result:
     library: Asked = Library()
-    modes: tuple[Mode, ...] = ("bm25", "dense")
-    found: dict[str, Found] = {mode: searched(library, QUESTIONS, mode, quiet) for mode in modes}
-    judged, seconds = answered(library, QUESTIONS, "bm25", quiet)
-    dataset = Dataset("이름 <b>", QUESTIONS)
-    return report.compose(dataset, found, judged, seconds, "bm25", {"encoder": "e"})
+    measured = measure(library, QUESTIONS, Plan(("bm25", "dense"), "bm25"), quiet)
+    return report.compose(Dataset("이름 <b>", QUESTIONS), measured, "bm25", {"encoder": "e"})
 
 
 def test_the_figures_of_an_evaluation() -> None:
@@ -181,8 +178,8 @@ def test_hidden_passages_leave_as_many() -> None:
 
 
 def test_the_worst_questions_say_what_was_found() -> None:
-    found = {"dense": searched(Library(), QUESTIONS, "dense", quiet)}
-    got = report.compose(Dataset("x", QUESTIONS), found, [], 0.0, "dense", {})
+    measured = Measured({"dense": searched(Library(), QUESTIONS, "dense", quiet)})
+    got = report.compose(Dataset("x", QUESTIONS), measured, "dense", {})
     assert len(got["worst"]) == 10 and got["worst"][0]["rank"] == 3
     assert got["worst"][0]["found"][0] == ["d3", "d3의 <답>"] and got["answers"] == {}
 

@@ -55,11 +55,20 @@ def open(  # noqa: A001  damda.open, as in shelve.open or tarfile.open
         ConfigError: a setting is unknown or impossible, or the path does not exist.
         WeightsError: the encoder's files are missing or damaged.
     """
+    root = root_of(path)
+    return assemble(root, config.find(config_file, settings, root), progress, encoder, generator)
+
+
+def root_of(path: str | os.PathLike[str]) -> Path:
+    """The documents at a path, as `assemble` wants them.
+
+    Raises:
+        ConfigError: nothing is there.
+    """
     root = Path(path).expanduser()
     if not root.exists():
         raise ConfigError(f"{root} does not exist: give a folder of documents, a file, or a corpus.jsonl")
-    root = root.resolve()
-    return assemble(root, config.find(config_file, settings, root), progress, encoder, generator)
+    return root.resolve()
 
 
 def assemble(

@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from damda.cli.app import ConfigFlag, GeneratorFlag, HomeFlag, JsonFlag, QuietFlag, SetFlag, app, flags
-from damda.cli.documents import opened, refreshed
+from damda.cli.documents import refreshed
 
 if TYPE_CHECKING:
+    from damda.config import Settings
     from damda.knowledge import KnowledgeBase
     from damda.measure.dataset import Dataset
     from damda.measure.evaluate import Found
+    from damda.measure.report import Result
     from damda.types import Mode
 
 _MODES = "bm25,dense,rrf,convex,hybrid"
@@ -72,8 +74,10 @@ def evaluate(
 ) -> None:
     """How good search and answers are on questions whose answers are known, and what is more than chance."""
     from damda.cli import show, tables
+    from damda.config import find
     from damda.measure import report as reports
-    from damda.measure.retrieval import ready
+    from damda.measure.evaluate import Plan, measure
+    from damda.measure.retrieval import read_run, ready
 
     if compare is not None:
         rows = reports.compare(*map(reports.read, compare))
@@ -82,26 +86,24 @@ def evaluate(
     if dataset is None:
         raise typer.BadParameter("give a data set, or --compare BEFORE AFTER", param_hint="DATASET")
     ready()
-    bounds = _bounds(fail_under)
-    settings = flags(set_, home=home, answer__generator=generator)
-    silent = quiet or json
-    loaded = _loaded(dataset, home, synthesise)
-    kb = _opened(loaded, documents, config, settings, silent=silent)
-    if synthesise is not None:
-        loaded = _synthesised(kb, loaded, synthesise, config, settings, silent=silent)
-    result = _measured(kb, loaded, _modes(modes), sample, answers, config, settings, runs, run or (), silent=silent)
-    if out is not None:
-        write(out, show.json_text(result))
-    if report is not None:
-        from damda.measure.html import page
-
-        write(report, page(result))
-    if json:
-        show.as_json(result)
-    else:
-        tables.evaluation(result)
-        for path in filter(None, (out, report)):
-            show.note(f"written to {path}", silent=quiet)
+    bounds, silent = _bounds(fail_under), quiet or json
+    settings = find(config, flags(set_, home=home, answer__generator=generator), documents or dataset)
+    plan = Plan(
+        _modes(modes),
+        settings.search.mode,
+        settings.answer.passages,
+        answers,
+        {path.stem: read_run(path) for path in run or ()},
+    )
+    kb, asked = _opened(dataset, documents, synthesise, settings, silent=silent)
+    asked = _placed(kb, asked, sample, silent=silent)
+    with show.progress(silent) as tell:
+        kb.warm()
+        measured = measure(kb, asked.questions, plan, tell)
+    result = reports.compose(asked, measured, settings.search.mode, _about(kb, settings))
+    if runs is not None:
+        _write_runs(runs, measured.found)
+    _give_out(result, out, report, json=json, quiet=quiet)
     missed = [f"{n} is {v:.4f}, under {bound:g}" for n, bound in bounds if (v := reports.figure(result, n)) < bound]
     if missed:
         show.err.print("; ".join(missed), markup=False)
@@ -126,49 +128,35 @@ def _modes(given: str) -> "list[Mode]":
     return chosen  # type: ignore[return-value]  # checked one line up
 
 
-def _loaded(path: Path, home: str | None, synthesise: int | None) -> "Dataset":
-    from damda import weights
-    from damda.errors import ConfigError
-    from damda.measure.dataset import Dataset, load
-
-    name = path.as_posix()
-    if name.startswith("hub:"):
-        folder = weights.hub_folder(name.removeprefix("hub:"), offline=False, data=True)
-        return load(folder, weights.cache_folder() / "datasets" / name.removeprefix("hub:").replace("/", "--"))
-    if not path.exists():
-        raise ConfigError(f"{path} does not exist")
-    if synthesise is not None:
-        return Dataset(path.resolve().stem, (), path)
-    work = Path(home) if home else path.parent / ".damda"
-    return load(path, work / f"eval-{path.stem}")
-
-
 def _opened(
-    loaded: "Dataset", documents: Path | None, config: Path | None, settings: Mapping[str, Any], *, silent: bool
-) -> "KnowledgeBase":
+    dataset: Path, documents: Path | None, synthesise: int | None, settings: "Settings", *, silent: bool
+) -> "tuple[KnowledgeBase, Dataset]":
+    """The documents, their index brought up to date, and the questions that are asked of them."""
+    from damda import assemble
+    from damda.cli import show
     from damda.errors import ConfigError
+    from damda.measure.dataset import Dataset, fetch
 
-    root = documents or loaded.documents
+    if synthesise is None:
+        asked = fetch(dataset, settings.home, offline=settings.offline)
+    else:
+        asked = Dataset(dataset.resolve().stem, (), dataset)
+    root = documents or asked.documents
     if root is None:
-        raise ConfigError(f"the data set {loaded.name} has questions only: say what they are asked of with --documents")
-    kb = opened(root, config, settings, silent=silent)
+        raise ConfigError(f"the data set {asked.name} has questions only: say what they are asked of with --documents")
+    root = assemble.root_of(root)
+    with show.progress(silent) as tell:
+        kb = assemble.assemble(root, settings, tell)
     refreshed(kb, silent=silent, verbose=False)
-    return kb
+    if synthesise is not None:
+        asked = Dataset(asked.name, _synthesised(kb, synthesise, settings, silent=silent).questions, root)
+    return kb, asked
 
 
-def _synthesised(
-    kb: "KnowledgeBase",
-    loaded: "Dataset",
-    count: int,
-    config: Path | None,
-    settings: Mapping[str, Any],
-    *,
-    silent: bool,
-) -> "Dataset":
+def _synthesised(kb: "KnowledgeBase", count: int, settings: "Settings", *, silent: bool) -> "Dataset":
     """Questions of the file beside the index; made there when it does not exist yet."""
     from damda import assemble
     from damda.cli import show
-    from damda.config import find
     from damda.errors import ConfigError
     from damda.measure import synthesise
     from damda.measure.dataset import load, write_lines
@@ -177,80 +165,76 @@ def _synthesised(
     if path.is_file():
         show.note(f"questions taken from {path}; delete it to have new ones made", silent=silent)
     else:
-        chosen = find(config, settings, kb.root)
         passages = kb.sample(40 * count)
-        if chosen.answer.generator == "extract":
+        if settings.answer.generator == "extract":
             rows = synthesise.by_rules(passages, count)
         else:
             with show.progress(silent) as tell:
-                rows = synthesise.by_model(passages, count, assemble.make_writer(chosen), tell)
+                rows = synthesise.by_model(passages, count, assemble.make_writer(settings), tell)
         if not rows:
             raise ConfigError(f"no question could be made of {kb.root}: write some down as JSON lines, see `--help`")
         write_lines(path, rows)
         show.note(f"{len(rows)} questions written to {path}: read and correct them", silent=silent)
-    return type(loaded)(loaded.name, load(path, kb.home).questions, loaded.documents)
+    return load(path, kb.home)
 
 
-def _measured(
-    kb: "KnowledgeBase",
-    loaded: "Dataset",
-    modes: "list[Mode]",
-    sample: int | None,
-    answers: int,
-    config: Path | None,
-    settings: Mapping[str, Any],
-    runs: Path | None,
-    brought: Sequence[Path],
-    *,
-    silent: bool,
-) -> dict[str, Any]:
-    import os
+def _placed(kb: "KnowledgeBase", asked: "Dataset", sample: int | None, *, silent: bool) -> "Dataset":
+    """The questions with their documents as they are stored, or a sample of them."""
+    from dataclasses import replace
 
-    import damda
     from damda.cli import show
-    from damda.cli.machine import processor
-    from damda.config import find
-    from damda.measure import evaluate, report
+    from damda.measure import evaluate
     from damda.measure.dataset import placed
-    from damda.measure.retrieval import read_run, run_lines
 
-    chosen = find(config, settings, kb.root)
-    asked, lost = placed(loaded.questions, kb.document_ids())
+    questions, lost = placed(asked.questions, kb.document_ids())
     if lost:
         names = ", ".join(sorted(lost)[:3])
         show.note(f"{len(lost)} documents that questions name are not stored, e.g. {names}", silent=silent)
     if sample is not None:
-        asked = evaluate.sample(asked, sample)
-    found: dict[str, Found] = {}
-    with show.progress(silent) as tell:
-        kb.warm()
-        for mode in modes if any(q.relevant for q in asked) else ():
-            found[mode] = evaluate.searched(kb, asked, mode, tell)
-        for path in brought:
-            found[path.stem] = evaluate.brought(asked, read_run(path))
-        judged, seconds = evaluate.answered(
-            kb,
-            evaluate.sample([q for q in asked if q.answers or not q.answerable], answers),
-            chosen.search.mode,
-            tell,
-            passages=chosen.answer.passages,
-        )
-    for name, one in found.items() if runs is not None else ():
-        assert runs is not None
-        lines = (run_lines(query, documents.items(), name) for query, documents in one.run.items())
-        write(runs / f"{name}.run", "".join(lines))
+        questions = evaluate.sample(questions, sample)
+    return replace(asked, questions=tuple(questions))
+
+
+def _about(kb: "KnowledgeBase", settings: "Settings") -> dict[str, str]:
+    """What a reader of the figures wants to know about where they come from."""
     status = kb.status()
-    about = {
-        "encoder": status.encoder,
-        "generator": chosen.answer.generator,
-        "passages": f"{status.chunks:,}",
-        "damda": damda.__version__,
-        "machine": f"{os.cpu_count()} cores, {processor()}",
-    }
-    default: str = chosen.search.mode
-    if found and default not in found:
-        default = next(iter(found))
-    return report.compose(type(loaded)(loaded.name, tuple(asked)), found, judged, seconds, default, about)
+    used = {"encoder": status.encoder, "generator": settings.answer.generator, "passages": f"{status.chunks:,}"}
+    return used | machine()
+
+
+def machine() -> dict[str, str]:
+    """damda's version, and what it runs on."""
+    import os
+
+    import damda
+    from damda.cli.machine import processor
+
+    return {"damda": damda.__version__, "machine": f"{os.cpu_count()} cores, {processor()}"}
+
+
+def _write_runs(folder: Path, found: "Mapping[str, Found]") -> None:
+    from damda.measure.retrieval import run_lines
+
+    for name, one in found.items():
+        lines = (run_lines(query, documents.items(), name) for query, documents in one.run.items())
+        write(folder / f"{name}.run", "".join(lines))
+
+
+def _give_out(result: "Result", out: Path | None, report: Path | None, *, json: bool, quiet: bool) -> None:
+    from damda.cli import show, tables
+
+    if out is not None:
+        write(out, show.json_text(result))
+    if report is not None:
+        from damda.measure.html import page
+
+        write(report, page(result))
+    if json:
+        show.as_json(result)
+        return
+    tables.evaluation(result)
+    for path in filter(None, (out, report)):
+        show.note(f"written to {path}", silent=quiet)
 
 
 def write(path: Path, text: str) -> None:

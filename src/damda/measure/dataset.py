@@ -1,7 +1,7 @@
 """Questions with known answers, and the documents that they are asked of, from files of the usual shapes.
 
-Knows: the BEIR layout, SQuAD's JSON (KorQuAD and KLUE-MRC have the same), tables and JSON lines of questions. Does not
-know: how anything is searched or answered.
+Knows: the BEIR layout, SQuAD's JSON (KorQuAD and KLUE-MRC have the same), tables and JSON lines of questions, and that
+the model hub has data sets too. Does not know: how anything is searched or answered.
 """
 
 import csv
@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from damda.errors import ReadError
+from damda import weights
+from damda.errors import ConfigError, ReadError
 from damda.korean import nfc
 
 
@@ -42,6 +43,29 @@ class Dataset:
     name: str
     questions: tuple[Question, ...]
     documents: Path | None = None
+
+
+def fetch(given: Path, home: str = "", *, offline: bool = False) -> Dataset:
+    """A data set by its path, or by its name on the model hub as ``hub:OWNER/NAME``.
+
+    Args:
+        home: for the passages of a JSON file; empty: ``.damda`` beside it.
+        offline: only look into the hub's cache on this machine.
+
+    Raises:
+        ConfigError: nothing is there.
+        ReadError: as in `load`.
+        MissingExtra, WeightsError: the hub's data set can't be had.
+    """
+    name = given.as_posix()
+    if name.startswith("hub:"):
+        name = name.removeprefix("hub:")
+        folder = weights.hub_folder(name, offline=offline, data=True)
+        return load(folder, weights.cache_folder() / "datasets" / name.replace("/", "--"))
+    if not given.exists():
+        raise ConfigError(f"{given} does not exist")
+    work = Path(home).expanduser() if home else given.parent / ".damda"
+    return load(given, work / f"eval-{given.stem}")
 
 
 def load(path: Path, work: Path) -> Dataset:

@@ -6,7 +6,7 @@ Knows: in which order questions are searched and answered, what is timed. Does n
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -50,6 +50,43 @@ class Found:
     p50_ms: float = 0.0
     p95_ms: float = 0.0
     per_second: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is measured.
+
+    Attributes:
+        modes: of searching, side by side.
+        mode: that answers are made with.
+        passages: that the generator sees.
+        answers: questions a source that are answered and judged too; 0: none.
+        brought: name -> rankings that were made elsewhere, to be judged beside the modes.
+    """
+
+    modes: Sequence[Mode]
+    mode: Mode
+    passages: int = 5
+    answers: int = 100
+    brought: Mapping[str, Run] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What came back: rankings by mode or brought name, judged answers, and seconds an answer."""
+
+    found: dict[str, Found]
+    judged: list[Judged] = field(default_factory=list)
+    seconds_an_answer: float = 0.0
+
+
+def measure(kb: Asked, questions: Sequence[Question], plan: Plan, progress: Progress) -> Measured:
+    """Search in every mode, then answer a sample."""
+    modes = plan.modes if any(question.relevant for question in questions) else ()
+    found: dict[str, Found] = {mode: searched(kb, questions, mode, progress) for mode in modes}
+    found |= {name: brought(questions, run) for name, run in plan.brought.items()}
+    asked = sample([q for q in questions if q.answers or not q.answerable], plan.answers)
+    return Measured(found, *answered(kb, asked, plan.mode, progress, passages=plan.passages))
 
 
 def searched(

@@ -22,7 +22,7 @@ from typing import Any
 from damda.errors import ConfigError, ReadError
 from damda.measure.answers import Judged, summary
 from damda.measure.dataset import Dataset, Question
-from damda.measure.evaluate import Found
+from damda.measure.evaluate import Found, Measured
 from damda.measure.retrieval import paired_p
 
 ALL = "all"
@@ -36,16 +36,16 @@ _FEW = 5
 Result = dict[str, Any]
 
 
-def compose(
-    dataset: Dataset,
-    found: Mapping[str, Found],
-    judged: Sequence[Judged],
-    seconds_an_answer: float,
-    default: str,
-    settings: Mapping[str, str],
-) -> Result:
-    """Put everything that was measured into one document."""
-    asked = dataset.questions
+def compose(dataset: Dataset, measured: Measured, default: str, settings: Mapping[str, str]) -> Result:
+    """Put everything that was measured into one document.
+
+    Args:
+        default: the mode that others are compared with; where it was not measured, the first that was.
+        settings: name -> value, for readers.
+    """
+    asked, found = dataset.questions, measured.found
+    if default not in found:
+        default = next(iter(found), default)
     return {
         "dataset": dataset.name,
         "date": time.strftime("%Y-%m-%d"),
@@ -54,11 +54,11 @@ def compose(
         "default": default,
         "retrieval": {mode: _retrieval(one, asked) for mode, one in found.items()},
         "differences": _differences(found, default, asked),
-        "answers": _answers(judged, seconds_an_answer),
+        "answers": _answers(measured.judged, measured.seconds_an_answer),
         "worst": _worst(found[default], asked) if default in found else [],
         "per_question": {
             "retrieval": {mode: one.values for mode, one in found.items()},
-            "answers": {j.id: _numbers(j) for j in judged},
+            "answers": {j.id: _numbers(j) for j in measured.judged},
         },
     }
 
