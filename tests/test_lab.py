@@ -19,7 +19,7 @@ from damda.embed.static import InputLayer, Word2Vec
 from damda.errors import ReadError
 from damda.measure import lab
 from damda.measure.dataset import Question
-from damda.measure.similarity import Pair, agreement, pairs
+from damda.measure.similarity import Pair, agreement, cosines, pairs
 from damda.types import Encoder, quiet
 
 CORPUS = ["apple pear apple", "pear plum", "fig fig fig plum", "kiwi"]
@@ -164,9 +164,10 @@ def test_pairs_that_are_none(tmp_path: Path, name: str, text: str) -> None:
 def test_agreement() -> None:
     encoder = lexical("bow")
     scored = [Pair("apple", "apple", 5), Pair("apple pear", "apple", 3), Pair("apple", "fig", 0)]
-    spearman, pearson = agreement(encoder, scored)
+    spearman, pearson = agreement(cosines(encoder, scored), scored)
     assert spearman == pytest.approx(1) and pearson > 0.95
-    assert agreement(encoder, [Pair("apple", "apple", 5)] * 3) == (0, 0), "no spread, no correlation"
+    same = [Pair("apple", "apple", 5)] * 3
+    assert agreement(cosines(encoder, same), same) == (0, 0), "no spread, no correlation"
 
 
 # --- the table
@@ -175,7 +176,8 @@ def test_agreement() -> None:
 def test_a_row_of_the_table() -> None:
     passages = {f"d{n}": text for n, text in enumerate(CORPUS)}
     asked = [Question("q1", "kiwi", frozenset({"d3"})), Question("q2", "durian", frozenset({"d0"}))]
-    row = lab.measure("bow", lambda: lexical("bow"), passages, asked, {"x": [Pair("fig", "fig", 1)]}, quiet, price=2.0)
+    task = lab.Task(passages, asked, {"x": [Pair("fig", "fig", 1)]})
+    row = lab.measure("bow", lambda: lexical("bow"), task, quiet, price=2.0)
     assert row.values["hit@10"] == {"q1": 1, "q2": 0}, "a question that shares no word finds nothing"
     assert row.metrics["mrr@10"] == 0.5 and row.dim == 5 and row.similarity == {"x": (0, 0)}
     assert row.index_mb == pytest.approx(7 * 8 / 1e6), "seven words in four passages"
@@ -195,7 +197,8 @@ def test_what_is_timed_was_not_seen_before() -> None:
     for name, weighting in WEIGHTINGS.items():
         timed.clear()
         asked = [Question("q", "one kiwi", frozenset({"d3"}))]
-        lab.measure(name, lambda w=weighting: Lexical(w, analyser, CORPUS), passages, asked, {}, quiet)  # type: ignore[misc]
+        task = lab.Task(passages, asked, {})
+        lab.measure(name, lambda w=weighting: Lexical(w, analyser, CORPUS), task, quiet)  # type: ignore[misc]
         assert {*(f"{text} {name}" for text in CORPUS), f"one kiwi {name}"} <= set(timed)
 
 
@@ -216,17 +219,52 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "<svg" in page.read_text(encoding="utf-8") and "<script" not in page.read_text(encoding="utf-8")
 
 
-def test_files_that_the_owner_leaves_out_stay_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Words of the command over a folder of two documents and one question."""
     use_fakes(monkeypatch.setattr, FakeEncoder())
     documents = tmp_path / "docs"
     documents.mkdir()
     for name in ("a", "secret"):
         (documents / f"{name}.md").write_text(f"# {name}\n\nword {name}\n")
     (tmp_path / "q.csv").write_text("question,answer,document\nword,word,a.md\n")
-    words = ["lab", "encoders", str(tmp_path / "q.csv"), "--documents", str(documents), "--encoders", "bow", "--json"]
+    return ["lab", "encoders", str(tmp_path / "q.csv"), "--documents", str(documents), "--encoders", "bow"]
+
+
+def test_files_that_the_owner_leaves_out_stay_out(folder: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAMDA_READ__IGNORE", "secret*")
-    done = CliRunner().invoke(app, words)
+    done = CliRunner().invoke(app, [*folder, "--json"])
     assert done.exit_code == 0 and json.loads(done.stdout)["passages"] == 1, done.output
+
+
+def test_files_that_cannot_be_read_are_named(folder: list[str], tmp_path: Path) -> None:
+    (tmp_path / "docs" / "empty.md").write_text("")
+    done = CliRunner().invoke(app, folder)
+    assert done.exit_code == 0 and "1 files could not be read" in done.stderr and "empty.md: empty" in done.stderr
+    assert list(json.loads(CliRunner().invoke(app, [*folder, "--json"]).stdout)["failed"]) == ["empty.md"]
+
+
+def test_questions_that_name_no_document(folder: list[str], tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text("question,answer,document\nword,word,\n")
+    assert "names a document" in str(CliRunner().invoke(app, folder).exception)
+
+
+def test_a_data_set_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_fakes(monkeypatch.setattr, FakeEncoder())
+    (tmp_path / "corpus.jsonl").write_text('{"id": "d", "text": "kiwi"}\n')
+    (tmp_path / "queries.jsonl").write_text('{"id": "q", "text": "kiwi"}\n')
+    (tmp_path / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq\td\t1\n")
+    asked: list[object] = []
+
+    def hub_folder(name: str, *, offline: bool, data: bool) -> Path:
+        asked.extend((name, offline, data))
+        return tmp_path
+
+    monkeypatch.setattr("damda.weights.hub_folder", hub_folder)
+    words = ["lab", "encoders", "hub:owner/set", "--encoders", "bow", "--json", "--set", "offline=true"]
+    done = CliRunner().invoke(app, words)
+    assert json.loads(done.stdout)["rows"][0]["metrics"]["hit@10"] == 1, done.output
+    assert asked == ["owner/set", True, True]
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="shared data sets are not here")

@@ -1,18 +1,18 @@
 """`damda lab encoders`."""
 
-import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from damda.cli.app import ConfigFlag, JsonFlag, QuietFlag, SetFlag, app, flags
-from damda.cli.measure import write
+from damda.cli.measure import placed, write
 
 if TYPE_CHECKING:
-    from damda.config import ReadSettings
-    from damda.measure.lab import Row
+    from damda.config import Settings
+    from damda.measure.lab import Task
     from damda.measure.similarity import Pair
 
 lab = typer.Typer(help="Compare ways of doing the same, on data of your own.", no_args_is_help=True)
@@ -31,7 +31,9 @@ def _group() -> None:
     "damda lab encoders ./beir-folder --encoders bm25,mean,https://api.example.com/v1 --price 0.02",
 )
 def encoders(
-    dataset: Annotated[Path, typer.Argument(help="A BEIR folder, or SQuAD's, KorQuAD's or KLUE-MRC's .json.")],
+    dataset: Annotated[
+        Path, typer.Argument(help="Questions, in any shape that `damda eval` takes, or hub:OWNER/NAME.")
+    ],
     documents: Annotated[
         Path | None, typer.Option("--documents", help="What the questions are asked of, where the data set has none.")
     ] = None,
@@ -62,30 +64,27 @@ def encoders(
     from damda.cli import show, tables
     from damda.config import find
     from damda.embed.lexical import Remembered
-    from damda.measure import evaluate, lab
+    from damda.measure import lab
     from damda.measure.retrieval import ready
     from damda.measure.similarity import pairs
 
     ready()
     chosen = [name.strip() for name in names.split(",") if name.strip()]
-    settings = find(config, flags(set_))
-    loaded, passages = _loaded(dataset, documents, settings.read)
-    asked = evaluate.sample([q for q in loaded if q.relevant], sample)
-    passages = _drawn(passages, {doc for q in asked for doc in q.relevant}, most)
+    silent = quiet or json
+    settings = find(config, flags(set_), documents or dataset)
     similar = {path.stem: pairs(path) for path in sts or ()}
+    task, failed = _task(dataset, documents, sample, most, similar, settings, silent=silent)
+    texts = list(task.passages.values())
     analyser, rows = Remembered(assemble.make_analyser(settings)), []
-    with show.progress(quiet or json) as tell:
-        for at in range(0, len(passages), 256):  # once for all that look at words
-            tell("splitting words", at, len(passages))
-            analyser.content(list(passages.values())[at : at + 256])
+    with show.progress(silent) as tell:
+        for at in range(0, len(texts), 256):  # once for all that look at words
+            tell("splitting words", at, len(texts))
+            analyser.content(texts[at : at + 256])
         for name in chosen:
-
-            def make(name: str = name) -> Any:  # noqa: ANN401  an Encoder
-                return assemble.representation(name, settings, analyser, list(passages.values()), tell)
-
+            make = partial(assemble.representation, name, settings, analyser, texts, tell)
             paid = price if name.startswith(("http://", "https://")) else None
-            rows.append(lab.measure(name, make, passages, asked, similar, tell, price=paid))
-    result = _result(dataset, rows, len(passages), len(asked), similar)
+            rows.append(lab.measure(name, make, task, tell, price=paid))
+    result = lab.compose(dataset.stem, task, rows, failed)
     if out is not None:
         write(out, show.json_text(result))
     if report is not None:
@@ -100,49 +99,36 @@ def encoders(
         show.note(f"written to {path}", silent=quiet)
 
 
-def _loaded(dataset: Path, documents: Path | None, limits: "ReadSettings") -> tuple[Sequence[Any], dict[str, str]]:
-    """(questions, document id -> title and text)."""
-    from damda.errors import ConfigError, ReadError
-    from damda.ingest.read import read
-    from damda.ingest.walk import walk
-    from damda.measure.dataset import load, placed
+def _task(
+    dataset: Path,
+    documents: Path | None,
+    sample: int,
+    most: int,
+    similar: "Mapping[str, Sequence[Pair]]",
+    settings: "Settings",
+    *,
+    silent: bool,
+) -> "tuple[Task, dict[str, str]]":
+    """What is compared on, and the files that can't be read, which are named on stderr."""
+    from damda.cli import show
+    from damda.errors import ConfigError
+    from damda.measure import evaluate
+    from damda.measure.corpus import drawn, texts
+    from damda.measure.dataset import fetch
+    from damda.measure.lab import Task
 
-    if not dataset.exists():
-        raise ConfigError(f"{dataset} does not exist")
-    loaded = load(dataset, dataset.parent / ".damda" / f"eval-{dataset.stem}")
+    loaded = fetch(dataset, settings.home, offline=settings.offline)
     root = documents or loaded.documents
     if root is None:
         raise ConfigError(f"the data set {loaded.name} has questions only: say what they are asked of with --documents")
-    passages: dict[str, str] = {}
-    for found in walk(root, limits)[0]:
-        try:
-            passages |= {d.id: f"{d.title}\n{d.text}" for d in read(found, limits)}
-        except ReadError:
-            continue  # `damda index` names it; here its questions count as not found
-    if not passages:
-        raise ConfigError(f"{root} has no readable documents")
-    return placed(loaded.questions, passages)[0], passages
-
-
-def _drawn(passages: dict[str, str], needed: set[str], most: int) -> dict[str, str]:
-    """The needed ones, and others up to ``most``, in their own order; drawn with a fixed seed."""
-    others = [doc for doc in passages if doc not in needed]
-    room = len(others) if most == 0 else max(most - len(needed), 0)
-    kept = needed | set(random.Random(0).sample(others, min(room, len(others))))
-    return {doc: text for doc, text in passages.items() if doc in kept}
-
-
-def _result(
-    dataset: Path, rows: "Iterable[Row]", passages: int, questions: int, similar: "Mapping[str, Sequence[Pair]]"
-) -> dict[str, Any]:
-    import time
-    from dataclasses import asdict
-
-    return {
-        "dataset": dataset.stem,
-        "date": time.strftime("%Y-%m-%d"),
-        "passages": passages,
-        "questions": questions,
-        "pairs": {name: len(scored) for name, scored in similar.items()},
-        "rows": [asdict(row) for row in rows],
-    }
+    found, failed = texts(root, settings.read)
+    if failed:
+        show.note(f"{len(failed)} files could not be read; what they answer counts as not found", silent=silent)
+        for source, reason in failed.items():
+            show.note(f"  failed   {source}: {reason}", silent=silent)
+    asked = [question for question in placed(loaded, found, silent=silent).questions if question.relevant]
+    if not asked:
+        raise ConfigError(f"no question of {dataset} names a document that answers it: nothing can be compared")
+    asked = evaluate.sample(asked, sample)
+    passages = drawn(found, {document for question in asked for document in question.relevant}, most)
+    return Task(passages, asked, similar), failed

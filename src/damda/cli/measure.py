@@ -1,6 +1,7 @@
 """`damda eval`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,6 +78,7 @@ def evaluate(
     from damda.config import find
     from damda.measure import report as reports
     from damda.measure.evaluate import Plan, measure
+    from damda.measure.evaluate import sample as drawn
     from damda.measure.retrieval import read_run, ready
 
     if compare is not None:
@@ -96,7 +98,9 @@ def evaluate(
         {path.stem: read_run(path) for path in run or ()},
     )
     kb, asked = _opened(dataset, documents, synthesise, settings, silent=silent)
-    asked = _placed(kb, asked, sample, silent=silent)
+    asked = placed(asked, kb.document_ids(), silent=silent)
+    if sample is not None:
+        asked = replace(asked, questions=tuple(drawn(asked.questions, sample)))
     with show.progress(silent) as tell:
         kb.warm()
         measured = measure(kb, asked.questions, plan, tell)
@@ -178,20 +182,15 @@ def _synthesised(kb: "KnowledgeBase", count: int, settings: "Settings", *, silen
     return load(path, kb.home)
 
 
-def _placed(kb: "KnowledgeBase", asked: "Dataset", sample: int | None, *, silent: bool) -> "Dataset":
-    """The questions with their documents as they are stored, or a sample of them."""
-    from dataclasses import replace
-
+def placed(asked: "Dataset", stored: Collection[str], *, silent: bool) -> "Dataset":
+    """The questions with their documents' ids as they are stored; documents that are not are named on stderr."""
     from damda.cli import show
-    from damda.measure import evaluate
-    from damda.measure.dataset import placed
+    from damda.measure import dataset
 
-    questions, lost = placed(asked.questions, kb.document_ids())
+    questions, lost = dataset.placed(asked.questions, stored)
     if lost:
         names = ", ".join(sorted(lost)[:3])
-        show.note(f"{len(lost)} documents that questions name are not stored, e.g. {names}", silent=silent)
-    if sample is not None:
-        questions = evaluate.sample(questions, sample)
+        show.note(f"{len(lost)} documents that questions name are not there, e.g. {names}", silent=silent)
     return replace(asked, questions=tuple(questions))
 
 

@@ -7,13 +7,15 @@ All run over the same passages and questions, whole documents, by exact products
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from damda.measure.dataset import Question
 from damda.measure.retrieval import per_query
-from damda.measure.similarity import Pair, agreement
+from damda.measure.similarity import Pair, agreement, cosines
 from damda.types import Encoder, Progress
 
 METRICS = ("ndcg@10", "mrr@10", "hit@10")
@@ -24,6 +26,21 @@ _BLOCK = 256
 _TIMED = 50
 _SPEED = 200
 """Passages that the speed is measured on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What all are measured on.
+
+    Attributes:
+        passages: document id -> text.
+        asked: questions with relevant documents.
+        similar: name -> scored pairs.
+    """
+
+    passages: Mapping[str, str]
+    asked: Sequence[Question]
+    similar: Mapping[str, Sequence[Pair]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,32 +75,23 @@ class Row:
 
 
 def measure(
-    name: str,
-    make: Callable[[], Encoder],
-    passages: Mapping[str, str],
-    asked: Sequence[Question],
-    similar: Mapping[str, Sequence[Pair]],
-    progress: Progress,
-    *,
-    price: float | None = None,
+    name: str, make: Callable[[], Encoder], task: Task, progress: Progress, *, price: float | None = None
 ) -> Row:
     """Measure one representation.
 
     Args:
         make: makes the encoder; timed.
-        passages: document id -> text.
-        asked: questions with relevant documents.
-        similar: name -> scored pairs.
         price: of a million tokens, for encoders that are paid for.
     """
     begun = time.perf_counter()
     encoder = make()
     encoder.encode(["준비"], kind="query")
     made = time.perf_counter() - begun
-    texts = list(passages.values())
+    texts = list(task.passages.values())
     speed = _speed(encoder, _unseen(name, texts[:: max(len(texts) // _SPEED, 1)][:_SPEED]))
-    run, filled = _search(name, encoder, passages, asked, progress)
-    values = per_query({q.id: q.relevant for q in asked}, run, METRICS)
+    ids = list(task.passages)
+    scores, filled = _scores(name, encoder, task, progress)
+    values = _values(task, [[ids[i] for i in _best(row, ids, 10)] for row in scores])
     tokens = float(np.mean(encoder.count_tokens(texts[:_SPEED]))) if texts else 0.0
     return Row(
         name,
@@ -91,22 +99,33 @@ def measure(
         filled * 4 / 1e6 if filled == encoder.dim * len(texts) else filled * 8 / 1e6,
         made,
         speed,
-        _latency(encoder, _unseen(name, [q.text for q in asked[:_TIMED]])),
-        {metric: sum(of.values()) / max(len(of), 1) for metric, of in values.items()},
+        _latency(encoder, _unseen(name, [q.text for q in task.asked[:_TIMED]])),
+        _means(values),
         values,
-        {of: agreement(encoder, scored) for of, scored in similar.items()},
+        {of: agreement(cosines(encoder, scored), scored) for of, scored in task.similar.items()},
         _words(encoder),
         None if price is None else price * tokens,
     )
 
 
-def _search(
-    name: str, encoder: Encoder, passages: Mapping[str, str], asked: Sequence[Question], progress: Progress
-) -> tuple[dict[str, dict[str, float]], int]:
-    """(The ten best documents of each question, numbers that are not zero in all passages' vectors)."""
-    ids, texts = list(passages), list(passages.values())
-    questions = encoder.encode([q.text for q in asked], kind="query")
-    scores = np.empty((len(asked), len(texts)), np.float32)
+def compose(name: str, task: Task, rows: Sequence[Row], failed: Mapping[str, str]) -> dict[str, Any]:
+    """All rows as one JSON document; ``failed``: why files could not be read."""
+    return {
+        "dataset": name,
+        "date": time.strftime("%Y-%m-%d"),
+        "passages": len(task.passages),
+        "questions": len(task.asked),
+        "pairs": {of: len(scored) for of, scored in task.similar.items()},
+        "failed": dict(failed),
+        "rows": [asdict(row) for row in rows],
+    }
+
+
+def _scores(name: str, encoder: Encoder, task: Task, progress: Progress) -> tuple[NDArray[np.float32], int]:
+    """(Products of questions and passages, numbers that are not zero in all passages' vectors)."""
+    texts = list(task.passages.values())
+    questions = encoder.encode([q.text for q in task.asked], kind="query")
+    scores = np.empty((len(task.asked), len(texts)), np.float32)
     filled = 0
     for at in range(0, len(texts), _BLOCK):
         progress(name, at, len(texts))
@@ -114,12 +133,26 @@ def _search(
         filled += int(np.count_nonzero(vectors))
         scores[:, at : at + _BLOCK] = questions @ vectors.T
     progress(name, len(texts), len(texts))
-    run = {}
-    for question, row in zip(asked, scores, strict=True):
-        # Ties by id, and nothing that shares nothing with the question.
-        best = sorted(np.argsort(-row, kind="stable")[:10].tolist(), key=lambda i: (-row[i], ids[i]))
-        run[question.id] = {ids[i]: float(10 - n) for n, i in enumerate(best) if row[i] != 0}
-    return run, filled
+    return scores, filled
+
+
+def _best(row: NDArray[np.float32], ids: Sequence[str], count: int) -> list[int]:
+    """The passages with the highest scores, ties by id; nothing that shares nothing with the question."""
+    best = sorted(np.argsort(-row, kind="stable")[:count].tolist(), key=lambda i: (-row[i], ids[i]))
+    return [i for i in best if row[i] != 0]
+
+
+def _values(task: Task, rankings: Sequence[Sequence[str]]) -> dict[str, dict[str, float]]:
+    """Metric -> question id -> value, of the documents found for each question, best first."""
+    run = {
+        question.id: {document: float(len(ranked) - n) for n, document in enumerate(ranked)}
+        for question, ranked in zip(task.asked, rankings, strict=True)
+    }
+    return per_query({q.id: q.relevant for q in task.asked}, run, METRICS)
+
+
+def _means(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    return {metric: sum(of.values()) / max(len(of), 1) for metric, of in values.items()}
 
 
 def _unseen(name: str, texts: Sequence[str]) -> list[str]:

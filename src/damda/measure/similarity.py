@@ -1,6 +1,6 @@
-"""Pairs of sentences that people have scored, and how well an encoder's cosines agree with them.
+"""Pairs of sentences that people have scored, and how well a model agrees with them.
 
-Knows: KLUE-STS's JSON, KorSTS's table, JSON lines. Does not know: encoders' insides. Needs the extra ``measure`` (scipy
+Knows: KLUE-STS's JSON, KorSTS's table, JSON lines. Does not know: models' insides. Needs the extra ``measure`` (scipy
 comes with ir-measures).
 """
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from damda.errors import MissingExtra, ReadError
 from damda.korean import nfc
@@ -63,8 +64,17 @@ def _korsts(line: str) -> Pair:
     return Pair(nfc(fields[5]), nfc(fields[6]), float(fields[4]))
 
 
-def agreement(encoder: Encoder, scored: Sequence[Pair]) -> tuple[float, float]:
-    """Spearman's and Pearson's correlation of the encoder's cosines with the scores, -1 to 1; 0 where it has no say.
+def cosines(encoder: Encoder, scored: Sequence[Pair]) -> NDArray[np.float64]:
+    """How alike an encoder finds the two sentences of each pair, -1 to 1; 0 where it has no say."""
+    first, second = (
+        encoder.encode([getattr(pair, side) for pair in scored], kind="query") for side in ("first", "second")
+    )
+    norms = np.maximum(np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1), 1e-12)
+    return np.asarray((first * second).sum(axis=1) / norms, np.float64)
+
+
+def agreement(said: NDArray[np.float64], scored: Sequence[Pair]) -> tuple[float, float]:
+    """Spearman's and Pearson's correlation of what a model says with people's scores, -1 to 1; 0 without a spread.
 
     Raises:
         MissingExtra: scipy is not installed.
@@ -73,13 +83,7 @@ def agreement(encoder: Encoder, scored: Sequence[Pair]) -> tuple[float, float]:
         from scipy.stats import pearsonr, spearmanr
     except ImportError as error:
         raise MissingExtra("correlations", "measure") from error
-    first, second = (
-        encoder.encode([getattr(pair, side) for pair in scored], kind="query") for side in ("first", "second")
-    )
-    cosines = (first * second).sum(axis=1) / np.maximum(
-        np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1), 1e-12
-    )
     scores = [pair.score for pair in scored]
-    if len(set(cosines.tolist())) < 2 or len(set(scores)) < 2:
+    if len(set(said.tolist())) < 2 or len(set(scores)) < 2:
         return 0.0, 0.0
-    return float(spearmanr(cosines, scores).statistic), float(pearsonr(cosines, scores).statistic)
+    return float(spearmanr(said, scores).statistic), float(pearsonr(said, scores).statistic)
