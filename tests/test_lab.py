@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import FakeAnalyser, FakeEncoder, use_fakes
+from test_rerank import cross_encoder
 from typer.testing import CliRunner
 
 from damda import assemble
@@ -16,11 +17,12 @@ from damda.cli import commands
 from damda.embed.encoder import OnnxEncoder
 from damda.embed.lexical import WEIGHTINGS, Lexical, Remembered, Weighting
 from damda.embed.static import InputLayer, Word2Vec
-from damda.errors import ReadError
+from damda.errors import ReadError, RerankerError
 from damda.measure import lab
 from damda.measure.dataset import Question
-from damda.measure.similarity import Pair, agreement, cosines, pairs
-from damda.types import Encoder, quiet
+from damda.measure.similarity import Pair, agreement, cosines, pairs, read_together
+from damda.search.rerank import OnnxReranker
+from damda.types import Encoder, Hit, quiet
 
 CORPUS = ["apple pear apple", "pear plum", "fig fig fig plum", "kiwi"]
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -184,6 +186,35 @@ def test_a_row_of_the_table() -> None:
     assert row.cost == pytest.approx(2.0 * 2.5), "two and a half words a passage"
 
 
+def test_a_row_of_a_cross_encoder(tmp_path: Path) -> None:
+    """Its score is how often a text says "good": it lifts what bm25 found below the top, and nothing else."""
+    passages = {"d1": "kiwi kiwi", "d2": "kiwi good fig", "d3": "good good", "d4": "kiwi plum plum plum"}
+    asked = [Question("q1", "kiwi", frozenset({"d2"})), Question("q2", "kiwi", frozenset({"d3"}))]
+    pairs = [Pair("a", "good good", 5), Pair("a", "good", 3), Pair("good", "a", 0)]
+    task = lab.Task(passages, asked, {"x": pairs})
+    bm25 = lambda: lexical("bm25", list(passages.values()))  # noqa: E731
+    make = lambda: OnnxReranker(cross_encoder(tmp_path / "model"))  # noqa: E731
+    row = lab.measure_reranker("rerank:x", make, bm25, 3, task, quiet)
+    assert row.values["mrr@10"] == {"q1": 1, "q2": 0}, "d3 was not found, so it can't be put first"
+    assert row.similarity["x"][0] == pytest.approx(1), "the second sentence counts: both as given"
+    assert (row.dim, row.index_mb, row.passages_per_second, row.words) == (None, None, None, None)
+    assert row.query_ms > 0 and "3 best documents of bm25" in row.note
+    (tmp_path / "model").rename(tmp_path / "again")
+    alone = lab.measure_reranker("x", lambda: OnnxReranker(tmp_path / "again"), bm25, 1, task, quiet)
+    assert alone.values["mrr@10"]["q1"] == 0.5, "only the first was looked at; the others follow as they were found"
+
+
+def test_a_pair_without_a_score_is_no_zero() -> None:
+    class Silent:
+        id = "silent"
+
+        def rerank(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
+            return list(hits)
+
+    with pytest.raises(RerankerError, match="no score"):
+        read_together(Silent(), [Pair("a", "b", 1)], quiet)
+
+
 def test_what_is_timed_was_not_seen_before() -> None:
     timed: list[str] = []
 
@@ -210,13 +241,17 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq\td3\t1\n")
     (tmp_path / "sts.jsonl").write_text('{"s1": "fig", "s2": "fig", "score": 1}\n{"s1": "a", "s2": "b", "score": 0}\n')
     page, out = tmp_path / "lab.html", tmp_path / "lab.json"
-    words = ["lab", "encoders", str(tmp_path), "--encoders", "one-hot,bm25,other", "--sts", str(tmp_path / "sts.jsonl")]
+    chosen = f"one-hot,bm25,other,rerank:{cross_encoder(tmp_path / 'model')}"
+    words = ["lab", "encoders", str(tmp_path), "--encoders", chosen, "--sts", str(tmp_path / "sts.jsonl")]
     done = CliRunner().invoke(app, [*words, "--report", str(page), "--out", str(out)])
     assert done.exit_code == 0, done.output
     assert "one-hot" in done.stdout and "Spearman" in done.stdout and "학교" in done.stdout
     result = json.loads(out.read_text(encoding="utf-8"))
     assert [row["metrics"]["hit@10"] for row in result["rows"][:2]] == [1, 1] and result["pairs"] == {"sts": 2}
-    assert "<svg" in page.read_text(encoding="utf-8") and "<script" not in page.read_text(encoding="utf-8")
+    html = page.read_text(encoding="utf-8")
+    assert "<svg" in html and "<script" not in html
+    for shown in (done.stdout, html):
+        assert "–" in shown and "30 best documents of bm25" in shown
 
 
 @pytest.fixture

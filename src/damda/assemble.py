@@ -276,6 +276,24 @@ def representation(
 
 _LAB = "e5-small-koen"
 
+CROSS_ENCODER = "rerank:"
+"""What a cross-encoder's name begins with where encoders are compared."""
+
+
+def cross_encoder(name: str, settings: Settings) -> Reranker:
+    """The reranker behind ``rerank:NAME``, NAME as in ``rerank.model``; with time enough for every passage.
+
+    Raises:
+        ConfigError, WeightsError: as `make_reranker`.
+    """
+    model = name.removeprefix(CROSS_ENCODER)
+    given = settings.rerank.model_copy(update={"model": model, "budget": _NO_HURRY})
+    return make_reranker(given, offline=settings.offline)
+
+
+_NO_HURRY = 600.0
+"""Seconds."""
+
 
 def make_generator(settings: Settings, encoder: Encoder, analyser: Analyser, store: Store) -> Generator:
     """The generator that ``answer.generator`` names; making one loads nothing."""

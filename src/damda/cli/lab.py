@@ -28,7 +28,8 @@ def _group() -> None:
 
 @lab.command(
     epilog="Examples: damda lab encoders ./beir-folder --sts klue-sts-v1.1_dev.json --report lab.html  |  "
-    "damda lab encoders ./beir-folder --encoders bm25,mean,https://api.example.com/v1 --price 0.02",
+    "damda lab encoders ./beir-folder --encoders bm25,mean,https://api.example.com/v1 --price 0.02  |  "
+    "damda lab encoders ./beir-folder --encoders bm25,mean,rerank:/models/cross-encoder",
 )
 def encoders(
     dataset: Annotated[
@@ -39,7 +40,11 @@ def encoders(
     ] = None,
     names: Annotated[
         str,
-        typer.Option("--encoders", help="Which to compare; beside the names above a folder, hub:OWNER/NAME or a URL."),
+        typer.Option(
+            "--encoders",
+            help="Which to compare; beside these names a folder, hub:OWNER/NAME or a URL, and rerank:NAME for a "
+            "cross-encoder as in rerank.model.",
+        ),
     ] = _DEFAULT,
     sts: Annotated[
         list[Path] | None,
@@ -81,9 +86,13 @@ def encoders(
             tell("splitting words", at, len(texts))
             analyser.content(texts[at : at + 256])
         for name in chosen:
-            make = partial(assemble.representation, name, settings, analyser, texts, tell)
-            paid = price if name.startswith(("http://", "https://")) else None
-            rows.append(lab.measure(name, make, task, tell, price=paid))
+            make = partial(assemble.representation, settings=settings, analyser=analyser, corpus=texts, progress=tell)
+            if name.startswith(assemble.CROSS_ENCODER):
+                read = partial(assemble.cross_encoder, name, settings)
+                rows.append(lab.measure_reranker(name, read, partial(make, "bm25"), settings.rerank.top, task, tell))
+            else:
+                paid = price if name.startswith(("http://", "https://")) else None
+                rows.append(lab.measure(name, partial(make, name), task, tell, price=paid))
     result = lab.compose(dataset.stem, task, rows, failed)
     if out is not None:
         write(out, show.json_text(result))

@@ -10,9 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from damda.cli.show import out
-from damda.measure.report import ALL, chance
+from damda.measure.report import ALL, cell, chance
 
 _SURE = 0.05
+_WIDE = 28
+"""Columns that a name may take."""
 
 
 def evaluation(result: Mapping[str, Any]) -> None:
@@ -74,22 +76,31 @@ def representations(result: Mapping[str, Any]) -> None:
     table = _table("what it finds, and what is alike to it", ["", *heads])
     for row in rows:
         figures = [*row["metrics"].values(), *(row["similarity"][name][0] for name in sets)]
-        table.add_row(row["name"], *(f"{value:.3f}" for value in figures), style="bold" if row is best else "")
+        table.add_row(_name(row), *map(cell, figures), style="bold" if row is best else "")
     out.print(table)
     costs = _table("what it costs", ["", "dimensions", "index\nMB", "made\ns", "passages\na second", "question\nms"])
     for row in rows:
-        speed, latency = f"{row['passages_per_second']:,.0f}", f"{row['query_ms']:.1f}"
         paid = "" if row["cost"] is None else f"  {row['cost']:,.2f} a million passages"
+        size, speed = (cell(row["dim"], ","), cell(row["index_mb"], ",.1f")), cell(row["passages_per_second"], ",.0f")
         costs.add_row(
-            row["name"] + paid, f"{row['dim']:,}", f"{row['index_mb']:,.1f}", f"{row['made_s']:.1f}", speed, latency
+            escape(row["name"] + paid), *size, cell(row["made_s"], ".1f"), speed, cell(row["query_ms"], ".1f")
         )
     out.print(costs)
     words = _table("cosine of words", ["", "학교 공부", "학교 운동", "공부 운동"])
     for row in rows:
-        words.add_row(row["name"], *(f"{value:.3f}" for value in row["words"]))
+        words.add_row(_name(row), *map(cell, row["words"] or (None, None, None)))
     out.print(words)
+    for row in rows:
+        if row["note"]:
+            out.print(escape(f"{row['name']}: {row['note']}"), style="dim")
     pairs = "".join(f", {name}: {count:,} pairs" for name, count in result["pairs"].items())
     out.print(escape(f"{result['passages']:,} documents, {result['questions']:,} questions{pairs}"), style="dim")
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    """A path would leave no room for the figures."""
+    name = row["name"]
+    return escape(name if len(name) <= _WIDE else f"{name[:8]}…{name[9 - _WIDE :]}")
 
 
 def comparison(rows: Sequence[Mapping[str, Any]]) -> None:

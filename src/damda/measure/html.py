@@ -11,7 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from damda.errors import MissingExtra
-from damda.measure.report import ALL, Result, chance
+from damda.measure.report import ALL, Result, cell, chance
 from damda.measure.retrieval import CURVE
 
 if TYPE_CHECKING:
@@ -31,7 +31,13 @@ td:first-child { min-width: 5rem; }
 .plots svg { width: 100%; height: auto; background: #fff; border-radius: 6px; }
 tr.best td { font-weight: 600; } .worst td:first-child { min-width: 11rem; } .worst p { margin: 0 0 .5rem; }
 """
-_COSTS = ("", "dimensions", "index, MB", "made, s", "passages a second", "question, ms", "price of a million passages")
+_COSTS = {
+    "dimensions": ("dim", ","),
+    "index, MB": ("index_mb", ",.1f"),
+    "made, s": ("made_s", ".1f"),
+    "passages a second": ("passages_per_second", ",.0f"),
+    "question, ms": ("query_ms", ".1f"),
+}
 _COLOURS = ("#2a6fb0", "#d1702a", "#3c9a5f", "#a14aa8", "#8a8a30", "#b03a48")
 
 
@@ -70,11 +76,11 @@ def lab_page(result: Result) -> str:
     for row in rows:
         name = escape(row["name"])
         alike = [f"{a:.3f} / {b:.3f}" for a, b in (row["similarity"][s] for s in sets)]
-        quality.append([name, *(f"{row['metrics'][metric]:.3f}" for metric in metrics), *alike])
-        paid = "" if row["cost"] is None else f"{row['cost']:,.2f}"
-        times = [f"{row['made_s']:.1f}", f"{row['passages_per_second']:,.0f}", f"{row['query_ms']:.1f}"]
-        cost.append([name, f"{row['dim']:,}", f"{row['index_mb']:,.1f}", *times, paid])
-    words = [[escape(row["name"]), *(f"{value:.3f}" for value in row["words"])] for row in rows]
+        quality.append([name, *(cell(row["metrics"][metric]) for metric in metrics), *alike])
+        figures = [cell(row[key], form) for key, form in _COSTS.values()]
+        cost.append([name, *figures, "" if row["cost"] is None else cell(row["cost"], ",.2f")])
+    words = [[escape(row["name"]), *map(cell, row["words"] or (None, None, None))] for row in rows]
+    notes = [f"<p class=dim>{escape(row['name'])}: {escape(row['note'])}</p>" for row in rows if row["note"]]
 
     def speed_plot(axes: "Axes") -> None:
         for colour, row in zip(_cycle(len(rows)), rows, strict=True):
@@ -82,7 +88,7 @@ def lab_page(result: Result) -> str:
             axes.scatter(*at, s=60, color=colour)
             axes.annotate(row["name"], at, xytext=(6, 5), textcoords="offset points")
         axes.set_xscale("log")
-        axes.set(xlabel="time to encode a question, ms", ylabel="nDCG@10", title="Quality against latency")
+        axes.set(xlabel="time for a question, ms", ylabel="nDCG@10", title="Quality against latency")
         axes.margins(0.25)
 
     return "\n".join(
@@ -95,7 +101,8 @@ def lab_page(result: Result) -> str:
             _table(["", *metrics, *(f"{escape(s)}, Spearman / Pearson" for s in sets)], quality, best),
             f'<div class="plots"><figure>{_svg(speed_plot)}</figure></div>',
             "<h2>What it costs</h2>",
-            _table(_COSTS, cost, best),
+            _table(["", *_COSTS, "price of a million passages"], cost, best),
+            *notes,
             "<h2>Cosine of words</h2>",
             _table(["", "학교 · 공부", "학교 · 운동", "공부 · 운동"], words),
             "<p class=dim>One-hot vectors of two different words have nothing in common; a sentence encoder puts "

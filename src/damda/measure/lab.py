@@ -2,7 +2,8 @@
 
 Knows: which figures answer "which one should I use?". Does not know: how an encoder is made.
 
-All run over the same passages and questions, whole documents, by exact products: no index, no fusion.
+All run over the same passages and questions, whole documents, by exact products: no index, no fusion. A cross-encoder
+makes no vectors; it puts what another row found in its own order.
 """
 
 import time
@@ -15,8 +16,8 @@ from numpy.typing import NDArray
 
 from damda.measure.dataset import Question
 from damda.measure.retrieval import per_query
-from damda.measure.similarity import Pair, agreement, cosines
-from damda.types import Encoder, Progress
+from damda.measure.similarity import Pair, agreement, cosines, read_together
+from damda.types import Chunk, Encoder, Hit, Progress, Reranker
 
 METRICS = ("ndcg@10", "mrr@10", "hit@10")
 WORDS = ("학교", "공부", "운동")
@@ -45,7 +46,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One representation.
+    """One representation. None where a figure does not apply: a cross-encoder stores nothing.
 
     Attributes:
         name: as given.
@@ -53,25 +54,27 @@ class Row:
         index_mb: size of all vectors, zeros of sparse ones left out.
         made_s: seconds to learn it from the corpus, whose words are split already, or to load it.
         passages_per_second: encoding, on all cores.
-        query_ms: median time to encode one question.
+        query_ms: median time to encode one question; of a cross-encoder, to score one question's passages.
         metrics: of retrieval, means over the questions.
         values: metric -> question id -> value.
         similarity: data set -> (Spearman, Pearson).
         words: cosines of the three pairs of ``WORDS``.
-        cost: what encoding a million passages costs, in the currency of the price given; None: nothing.
+        cost: what encoding a million passages costs, in the currency of the price given.
+        note: what a reader has to know about the row.
     """
 
     name: str
-    dim: int
-    index_mb: float
+    dim: int | None
+    index_mb: float | None
     made_s: float
-    passages_per_second: float
+    passages_per_second: float | None
     query_ms: float
     metrics: dict[str, float]
     values: dict[str, dict[str, float]]
     similarity: dict[str, tuple[float, float]]
-    words: tuple[float, float, float]
+    words: tuple[float, float, float] | None
     cost: float | None = None
+    note: str = ""
 
 
 def measure(
@@ -106,6 +109,53 @@ def measure(
         _words(encoder),
         None if price is None else price * tokens,
     )
+
+
+def measure_reranker(
+    name: str, make: Callable[[], Reranker], first: Callable[[], Encoder], top: int, task: Task, progress: Progress
+) -> Row:
+    """Measure a model that reads question and passage together.
+
+    Args:
+        make: makes the reranker; timed.
+        first: makes the encoder whose best documents are put in the reranker's order.
+        top: documents a question that the reranker sees; the others follow as they were found.
+    """
+    begun = time.perf_counter()
+    reranker = make()
+    reranker.rerank("준비", [_hit("", "준비")])
+    made = time.perf_counter() - begun
+    found = first()
+    ids = list(task.passages)
+    scores, _ = _scores(f"finding, {name}", found, task, progress)
+    rankings, seconds = [], []
+    for done, (question, row) in enumerate(zip(task.asked, scores, strict=True)):
+        progress(name, done, len(task.asked))
+        best = [_hit(ids[i], task.passages[ids[i]]) for i in _best(row, ids, max(top, 10))]
+        begun = time.perf_counter()
+        ordered = reranker.rerank(question.text, best[:top])
+        seconds.append(time.perf_counter() - begun)
+        rankings.append([hit.chunk.doc_id for hit in (*ordered, *best[top:])][:10])
+    progress(name, len(task.asked), len(task.asked))
+    values = _values(task, rankings)
+    return Row(
+        name,
+        None,
+        None,
+        made,
+        None,
+        float(np.median(seconds) * 1000) if seconds else 0.0,
+        _means(values),
+        values,
+        {of: agreement(read_together(reranker, scored, progress), scored) for of, scored in task.similar.items()},
+        None,
+        note=f"reads each question with the {top} best documents of {found.id.partition('(')[0]} and puts them in its "
+        "order; its time is that of scoring them; of a pair, its score is compared with people's, not a cosine",
+    )
+
+
+def _hit(doc_id: str, text: str) -> Hit:
+    return Hit(Chunk(doc_id, doc_id, text, 0, len(text)), 0.0, "")
 
 
 def compose(name: str, task: Task, rows: Sequence[Row], failed: Mapping[str, str]) -> dict[str, Any]:

@@ -150,6 +150,11 @@ def chance(p: float | None) -> str:
     return "" if p is None else "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
+def cell(value: float | None, form: str = ".3f") -> str:
+    """A figure for people; a dash where it does not apply."""
+    return "–" if value is None else format(value, form)
+
+
 def figure(result: Result, name: str) -> float:
     """One figure over all questions: a metric of the default mode ("ndcg@10", "bm25:ndcg@10"), or one of the answers.
 

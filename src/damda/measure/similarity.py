@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from damda.errors import MissingExtra, ReadError
+from damda.errors import MissingExtra, ReadError, RerankerError
 from damda.korean import nfc
-from damda.types import Encoder
+from damda.types import Chunk, Encoder, Hit, Progress, Reranker
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,23 @@ def cosines(encoder: Encoder, scored: Sequence[Pair]) -> NDArray[np.float64]:
     )
     norms = np.maximum(np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1), 1e-12)
     return np.asarray((first * second).sum(axis=1) / norms, np.float64)
+
+
+def read_together(reranker: Reranker, scored: Sequence[Pair], progress: Progress) -> NDArray[np.float64]:
+    """A cross-encoder's score of each pair, the first sentence as the question, the second as the passage.
+
+    Raises:
+        RerankerError: it gave a pair no score.
+    """
+    said = []
+    for done, pair in enumerate(scored):
+        progress("reading pairs", done, len(scored))
+        (hit,) = reranker.rerank(pair.first, [Hit(Chunk("", "", pair.second, 0, len(pair.second)), 0.0, "")])
+        if hit.by != "rerank":
+            raise RerankerError(f"{reranker.id} gave no score to the pair of {pair.first[:40]!r}")
+        said.append(hit.score)
+    progress("reading pairs", len(scored), len(scored))
+    return np.array(said, np.float64)
 
 
 def agreement(said: NDArray[np.float64], scored: Sequence[Pair]) -> tuple[float, float]:
