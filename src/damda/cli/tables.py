@@ -10,11 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from damda.cli.show import out
-from damda.measure.report import ALL, cell, chance
+from damda.measure.report import ALL, cell, chance, shortened
 
 _SURE = 0.05
-_WIDE = 28
-"""Columns that a name may take."""
 
 
 def evaluation(result: Mapping[str, Any]) -> None:
@@ -76,7 +74,7 @@ def representations(result: Mapping[str, Any]) -> None:
     table = _table("what it finds, and what is alike to it", ["", *heads])
     for row in rows:
         figures = [*row["metrics"].values(), *(row["similarity"][name][0] for name in sets)]
-        table.add_row(_name(row), *map(cell, figures), style="bold" if row is best else "")
+        table.add_row(escape(shortened(row["name"])), *map(cell, figures), style="bold" if row is best else "")
     out.print(table)
     costs = _table("what it costs", ["", "dimensions", "index\nMB", "made\ns", "passages\na second", "question\nms"])
     for row in rows:
@@ -88,19 +86,13 @@ def representations(result: Mapping[str, Any]) -> None:
     out.print(costs)
     words = _table("cosine of words", ["", "학교 공부", "학교 운동", "공부 운동"])
     for row in rows:
-        words.add_row(_name(row), *map(cell, row["words"] or (None, None, None)))
+        words.add_row(escape(shortened(row["name"])), *map(cell, row["words"] or (None, None, None)))
     out.print(words)
     for row in rows:
         if row["note"]:
             out.print(escape(f"{row['name']}: {row['note']}"), style="dim")
     pairs = "".join(f", {name}: {count:,} pairs" for name, count in result["pairs"].items())
     out.print(escape(f"{result['passages']:,} documents, {result['questions']:,} questions{pairs}"), style="dim")
-
-
-def _name(row: Mapping[str, Any]) -> str:
-    """A path would leave no room for the figures."""
-    name = row["name"]
-    return escape(name if len(name) <= _WIDE else f"{name[:8]}…{name[9 - _WIDE :]}")
 
 
 def comparison(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -11,7 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from damda.errors import MissingExtra
-from damda.measure.report import ALL, Result, cell, chance
+from damda.measure.report import ALL, Result, cell, chance, shortened
 from damda.measure.retrieval import CURVE
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, "Apple SD Gothic Neo", "Malgun Gothic", "Noto Sans KR", sans-serif;
   max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-p, td, th { overflow-wrap: anywhere; } .dim { opacity: .65; font-size: .9rem; }
+p, td { overflow-wrap: anywhere; } .dim { opacity: .65; font-size: .9rem; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; } .wide { overflow-x: auto; }
 th, td { text-align: left; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 td.n, th.n { text-align: right; } td.n { font-variant-numeric: tabular-nums; white-space: nowrap; }
@@ -86,7 +86,7 @@ def lab_page(result: Result) -> str:
         for colour, row in zip(_cycle(len(rows)), rows, strict=True):
             at = max(row["query_ms"], 0.01), row["metrics"]["ndcg@10"]
             axes.scatter(*at, s=60, color=colour)
-            axes.annotate(row["name"], at, xytext=(6, 5), textcoords="offset points")
+            axes.annotate(shortened(row["name"]), at, xytext=(6, 5), textcoords="offset points")
         axes.set_xscale("log")
         axes.set(xlabel="time for a question, ms", ylabel="nDCG@10", title="Quality against latency")
         axes.margins(0.25)
@@ -105,8 +105,9 @@ def lab_page(result: Result) -> str:
             *notes,
             "<h2>Cosine of words</h2>",
             _table(["", "학교 · 공부", "학교 · 운동", "공부 · 운동"], words),
-            "<p class=dim>One-hot vectors of two different words have nothing in common; a sentence encoder puts "
-            "what belongs together nearer.</p>",
+            "<p class=dim>As one-hot vectors two different words have nothing in common: 0, whatever they mean. A "
+            "sentence encoder knows that school, study and exercise are not strangers; how near 1 its cosines lie is "
+            "its habit, so compare them within a row.</p>",
         ]
     )
 

@@ -30,6 +30,7 @@ TESTED = ("hit@10", "mrr@10", "ndcg@10")
 """Metrics whose differences are tested."""
 
 _WORST = 20
+_WIDE = 28
 _FEW = 5
 """With fewer questions nothing can be told from chance."""
 
@@ -153,6 +154,11 @@ def chance(p: float | None) -> str:
 def cell(value: float | None, form: str = ".3f") -> str:
     """A figure for people; a dash where it does not apply."""
     return "–" if value is None else format(value, form)
+
+
+def shortened(name: str) -> str:
+    """A name without its middle where it is long: a path would leave no room for figures."""
+    return name if len(name) <= _WIDE else f"{name[:8]}…{name[9 - _WIDE :]}"
 
 
 def figure(result: Result, name: str) -> float:
