@@ -100,7 +100,6 @@ def test_decomposed_names_and_names_without_folders(tmp_path: Path) -> None:
     [
         ("x.json", '{"data": [{"paragraphs": [{}]}]}', "not the JSON of SQuAD"),
         ("x.json", "[1, 2]", "not the JSON of SQuAD"),
-        ("x.json", '[{"sentence1": "가", "sentence2": "나", "labels": {}}]', "lab encoders"),
         ("x.json", "{", "not the JSON of SQuAD"),
         ("x.csv", "a,b\n1,2\n", "no column called question"),
         ("x.csv", "", "no column called question"),

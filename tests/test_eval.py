@@ -104,6 +104,38 @@ def test_questions_are_made_of_the_documents_once(tmp_path: Path, documents: Pat
     assert json.loads(again.stdout)["questions"] == 1, "a file that its owner corrected is kept"
 
 
+def test_scored_pairs_need_no_index(tmp_path: Path, documents: Path) -> None:
+    """The fake encoder finds equal texts alike and nothing else."""
+    path, good, bad = (tmp_path / name for name in ("klue-sts.json", "good.json", "bad.json"))
+    rows = [
+        ("가", "가", 5.0),
+        ("나", "나", 4.5),
+        ("다", "라", 1.0),
+        ("마", "바", 0.5),
+        ("사", "사", 4.0),
+        ("아", "자", 0.0),
+    ]
+    keys = ("sentence1", "sentence2")
+    scored = [{**dict(zip(keys, row, strict=False)), "labels": {"real-label": row[2]}} for row in rows]
+    path.write_text(json.dumps(scored), encoding="utf-8")
+    report = tmp_path / "pairs.html"
+    done = run(path, "--out", good, "--report", report, "--fail-under", "spearman=0.7", "--fail-under", "pearson=0.7")
+    assert done.exit_code == 0, done.output
+    assert "Spearman" in done.stdout and "6 pairs" in done.stdout
+    assert read(good)["similarity"]["pairs"] == 6 and "<svg" in report.read_text(encoding="utf-8")
+    assert not (tmp_path / ".damda").exists(), "nothing was indexed"
+    worse = read(good)
+    worse["per_question"]["similarity"] = {i: [s, -c] for i, (s, c) in worse["per_question"]["similarity"].items()}
+    bad.write_text(json.dumps(worse))
+    compared = {row["metric"]: row for row in json.loads(run("--compare", bad, good, "--json").stdout)}
+    assert compared["spearman"]["after"] == -compared["spearman"]["before"] == worse["similarity"]["spearman"]
+    assert compared["spearman"]["p"] < 0.1 and compared["pearson"]["questions"] == 6
+    assert run(path, "--sample", "4", "--fail-under", "spearman=1.1").exit_code == 5
+    assert json.loads(run(path, "--sample", "4", "--json").stdout)["similarity"]["pairs"] == 4
+    wrong = run(path, "--documents", documents)
+    assert wrong.exit_code == 2 and "scored pairs" in wrong.stderr
+
+
 @pytest.mark.parametrize("shape", ["beir", "squad"])
 def test_a_data_set_of_the_hub(tmp_path: Path, documents: Path, monkeypatch: pytest.MonkeyPatch, shape: str) -> None:
     """The hub is played; what is asked of it and what becomes of its files is real."""

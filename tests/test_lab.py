@@ -20,7 +20,16 @@ from damda.embed.static import InputLayer, Word2Vec
 from damda.errors import ReadError, RerankerError
 from damda.measure import lab
 from damda.measure.dataset import Question
-from damda.measure.similarity import Pair, agreement, cosines, pairs, read_together
+from damda.measure.similarity import (
+    Pair,
+    agreement,
+    cosines,
+    holds_pairs,
+    paired_bootstrap,
+    pairs,
+    people,
+    read_together,
+)
 from damda.search.rerank import OnnxReranker
 from damda.types import Encoder, Hit, quiet
 
@@ -145,13 +154,30 @@ def test_word2vec_is_the_same_every_time() -> None:
     "name, text",
     [
         ("a.json", json.dumps([{"sentence1": "가", "sentence2": "나", "labels": {"label": 3.7, "real-label": 3.5}}])),
-        ("a.tsv", "genre\tfile\tyear\tid\tscore\ts1\ts2\nmain\tMSRvid\t2012\t1\t3.5\t가\t나\n"),
+        ("a.tsv", "genre\tfile\tyear\tid\tscore\tsentence1\tsentence2\nmain\tMSRvid\t2012\t1\t3.5\t가\t나\n"),
         ("a.jsonl", '{"s1": "가", "s2": "나", "score": 3.5}\n'),
     ],
 )
 def test_scored_pairs(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8")
-    assert pairs(tmp_path / name) == [Pair("가", "나", 3.5)]
+    assert pairs(tmp_path / name) == [Pair("가", "나", 3.5)] and holds_pairs(tmp_path / name)
+    words = ["lab", "encoders", str(tmp_path / name)]
+    assert "--sts" in str(CliRunner().invoke(app, words).exception), "pairs are no questions"
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("a.json", '{"data": [{"s1": 1}]}'),
+        ("a.tsv", "question\tanswer\ns1\tscore\n"),
+        ("a.jsonl", '{"text": "s1"}\n'),
+        ("a.jsonl", ""),
+        ("a.csv", "s1,sentence1,score\n"),
+    ],
+)
+def test_questions_are_not_taken_for_pairs(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert not holds_pairs(tmp_path / name) and not holds_pairs(tmp_path) and not holds_pairs(tmp_path / "none.json")
 
 
 @pytest.mark.parametrize(
@@ -166,10 +192,36 @@ def test_pairs_that_are_none(tmp_path: Path, name: str, text: str) -> None:
 def test_agreement() -> None:
     encoder = lexical("bow")
     scored = [Pair("apple", "apple", 5), Pair("apple pear", "apple", 3), Pair("apple", "fig", 0)]
-    spearman, pearson = agreement(cosines(encoder, scored), scored)
+    spearman, pearson = agreement(cosines(encoder, scored), people(scored))
     assert spearman == pytest.approx(1) and pearson > 0.95
     same = [Pair("apple", "apple", 5)] * 3
-    assert agreement(cosines(encoder, same), same) == (0, 0), "no spread, no correlation"
+    assert agreement(cosines(encoder, same), people(same)) == (0, 0), "no spread, no correlation"
+
+
+def test_a_difference_of_correlations_is_told_from_chance() -> None:
+    generator = np.random.default_rng(1)
+    scores = generator.normal(size=200)
+    good, other = (scores + generator.normal(size=200) * 0.5 for _ in range(2))
+    bad = scores + generator.normal(size=200) * 3
+    for ranked in (True, False):
+        assert (
+            paired_bootstrap(good, bad, scores, ranked=ranked)
+            < 0.01
+            > paired_bootstrap(bad, good, scores, ranked=ranked)
+        )
+        assert paired_bootstrap(good, other, scores, ranked=ranked) > 0.1
+        assert paired_bootstrap(good, good, scores, ranked=ranked) == 1
+
+
+def test_chance_looks_like_chance() -> None:
+    """Where two models are equally good, p is below 0.1 about one time in ten: 2 to 18 of 80 is what luck allows."""
+    generator = np.random.default_rng(2)
+    low = 0
+    for _ in range(80):
+        scores = generator.normal(size=40)
+        a, b = (scores + generator.normal(size=40) for _ in range(2))
+        low += paired_bootstrap(a, b, scores, rounds=200) < 0.1
+    assert 2 <= low <= 18
 
 
 # --- the table

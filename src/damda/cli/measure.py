@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from damda.config import Settings
     from damda.knowledge import KnowledgeBase
     from damda.measure.dataset import Dataset
-    from damda.measure.evaluate import Found
+    from damda.measure.evaluate import Found, Plan
     from damda.measure.report import Result
     from damda.types import Mode
 
@@ -27,14 +27,15 @@ _KNOWN = (*_MODES.split(","), "rerank")
     epilog="Examples: damda eval ./beir-folder --report report.html  |  "
     "damda eval questions.csv --documents ./documents --out before.json  |  "
     "damda eval ./documents --synthesise 100  |  damda eval --compare before.json after.json  |  "
-    "damda eval ./beir-folder --fail-under ndcg@10=0.8",
+    "damda eval ./beir-folder --fail-under ndcg@10=0.8  |  damda eval klue-sts-v1.1_dev.json --fail-under spearman=0.7",
 )
 def evaluate(
     dataset: Annotated[
         Path | None,
         typer.Argument(
             help="A BEIR folder, SQuAD's, KorQuAD's or KLUE-MRC's .json, a .csv of question, answer, document, a "
-            ".jsonl of {id, text, answers, document}, or hub:OWNER/NAME; with --synthesise: the documents.",
+            ".jsonl of {id, text, answers, document}, or hub:OWNER/NAME; with --synthesise: the documents. Or scored "
+            "pairs of sentences: KLUE-STS's .json, KorSTS's .tsv, a .jsonl of {s1, s2, score}.",
             show_default=False,
         ),
     ] = None,
@@ -46,7 +47,7 @@ def evaluate(
     ] = None,
     modes: Annotated[str, typer.Option("--modes", help="Ways of searching, side by side.")] = _MODES,
     sample: Annotated[
-        int | None, typer.Option("--sample", help="At most so many questions a source. Default: all.", min=1)
+        int | None, typer.Option("--sample", help="At most so many questions a source, or pairs. Default: all.", min=1)
     ] = None,
     answers: Annotated[
         int, typer.Option("--answers", help="Questions a source that are answered and judged too; 0 for none.", min=0)
@@ -77,9 +78,9 @@ def evaluate(
     from damda.cli import show, tables
     from damda.config import find
     from damda.measure import report as reports
-    from damda.measure.evaluate import Plan, measure
-    from damda.measure.evaluate import sample as drawn
+    from damda.measure.evaluate import Plan
     from damda.measure.retrieval import read_run, ready
+    from damda.measure.similarity import holds_pairs
 
     if compare is not None:
         rows = reports.compare(*map(reports.read, compare))
@@ -90,28 +91,72 @@ def evaluate(
     ready()
     bounds, silent = _bounds(fail_under), quiet or json
     settings = find(config, flags(set_, home=home, answer__generator=generator), documents or dataset)
-    plan = Plan(
-        _modes(modes),
-        settings.search.mode,
-        settings.answer.passages,
-        answers,
-        {path.stem: read_run(path) for path in run or ()},
-    )
-    kb, asked = _opened(dataset, documents, synthesise, settings, silent=silent)
-    asked = placed(asked, kb.document_ids(), silent=silent)
-    if sample is not None:
-        asked = replace(asked, questions=tuple(drawn(asked.questions, sample)))
-    with show.progress(silent) as tell:
-        kb.warm()
-        measured = measure(kb, asked.questions, plan, tell)
-    result = reports.compose(asked, measured, settings.search.mode, _about(kb, settings))
-    if runs is not None:
-        _write_runs(runs, measured.found)
+    if holds_pairs(dataset):
+        _no_questions(documents=documents, synthesise=synthesise, runs=runs, run=run)
+        result = _of_pairs(dataset, sample, settings, silent=silent)
+    else:
+        plan = Plan(
+            _modes(modes),
+            settings.search.mode,
+            settings.answer.passages,
+            answers,
+            {path.stem: read_run(path) for path in run or ()},
+        )
+        kb, asked = _opened(dataset, documents, synthesise, settings, silent=silent)
+        result = _of_questions(kb, asked, sample, plan, runs, settings, silent=silent)
     _give_out(result, out, report, json=json, quiet=quiet)
     missed = [f"{n} is {v:.4f}, under {bound:g}" for n, bound in bounds if (v := reports.figure(result, n)) < bound]
     if missed:
         show.err.print("; ".join(missed), markup=False)
         raise typer.Exit(5)
+
+
+def _no_questions(**given: object) -> None:
+    """Options that say something about questions, where there are none."""
+    if wrong := [name for name, value in given.items() if value]:
+        raise typer.BadParameter(
+            "the data set has scored pairs of sentences; nothing is searched", param_hint=f"--{wrong[0]}"
+        )
+
+
+def _of_pairs(path: Path, sample: int | None, settings: "Settings", *, silent: bool) -> "Result":
+    """How well the encoder agrees with people; needs no index."""
+    from damda import assemble
+    from damda.cli import show
+    from damda.measure.report import compose_pairs
+    from damda.measure.similarity import cosines, drawn, pairs
+
+    scored = drawn(pairs(path), sample)
+    with show.progress(silent) as tell:
+        encoder = assemble.make_encoder(settings.encoder, offline=settings.offline, progress=tell)
+        said = cosines(encoder, scored, tell)
+    return compose_pairs(path.stem, scored, said, {"encoder": encoder.id} | _machine())
+
+
+def _of_questions(
+    kb: "KnowledgeBase",
+    asked: "Dataset",
+    sample: int | None,
+    plan: "Plan",
+    runs: Path | None,
+    settings: "Settings",
+    *,
+    silent: bool,
+) -> "Result":
+    """Search and answers, in the order in which they are measured."""
+    from damda.cli import show
+    from damda.measure import evaluate
+    from damda.measure.report import compose
+
+    asked = placed(asked, kb.document_ids(), silent=silent)
+    if sample is not None:
+        asked = replace(asked, questions=tuple(evaluate.sample(asked.questions, sample)))
+    with show.progress(silent) as tell:
+        kb.warm()
+        measured = evaluate.measure(kb, asked.questions, plan, tell)
+    if runs is not None:
+        _write_runs(runs, measured.found)
+    return compose(asked, measured, plan.mode, _about(kb, settings))
 
 
 def _bounds(given: Sequence[str] | None) -> list[tuple[str, float]]:
@@ -198,10 +243,10 @@ def _about(kb: "KnowledgeBase", settings: "Settings") -> dict[str, str]:
     """What a reader of the figures wants to know about where they come from."""
     status = kb.status()
     used = {"encoder": status.encoder, "generator": settings.answer.generator, "passages": f"{status.chunks:,}"}
-    return used | machine()
+    return used | _machine()
 
 
-def machine() -> dict[str, str]:
+def _machine() -> dict[str, str]:
     """damda's version, and what it runs on."""
     import os
 

@@ -22,6 +22,8 @@ def evaluation(result: Mapping[str, Any]) -> None:
         out.print(_search(result, source))
     if answers := result["answers"]:
         out.print(_answers(answers))
+    if similarity := result["similarity"]:
+        out.print(_similarity(similarity))
     if retrieval:
         out.print(
             f"p: paired randomisation test of nDCG@10 against {result['default']}, the default here; above {_SURE:g} a "
@@ -29,7 +31,8 @@ def evaluation(result: Mapping[str, Any]) -> None:
             style="dim",
         )
     about = " · ".join(f"{name} {value}" for name, value in result["settings"].items())
-    out.print(escape(f"{result['questions']:,} questions · {about}"), style="dim")
+    asked = f"{similarity['pairs']:,} pairs" if similarity else f"{result['questions']:,} questions"
+    out.print(escape(f"{asked} · {about}"), style="dim")
 
 
 def _sources(retrieval: Mapping[str, Any]) -> list[str]:
@@ -63,6 +66,12 @@ def _answers(answers: Mapping[str, Any]) -> Table:
     for name in next(iter(sources.values())):
         values = [figures[name] for figures in sources.values()]
         table.add_row(name.replace("_", " "), *(f"{v:,}" if isinstance(v, int) else f"{v:.3f}" for v in values))
+    return table
+
+
+def _similarity(figures: Mapping[str, Any]) -> Table:
+    table = _table("cosines against people's scores", ["Spearman", "Pearson"])
+    table.add_row(cell(figures["spearman"]), cell(figures["pearson"]))
     return table
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from damda import weights
 from damda.errors import ConfigError, ReadError
 from damda.korean import nfc
+from damda.measure.similarity import holds_pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ def fetch(given: Path, home: str = "", *, offline: bool = False) -> Dataset:
         return load(folder, weights.cache_folder() / "datasets" / name.replace("/", "--"))
     if not given.exists():
         raise ConfigError(f"{given} does not exist")
+    if holds_pairs(given):
+        raise ConfigError(f"{given} has scored pairs, no questions: `damda lab encoders DATASET --sts {given.name}`")
     work = Path(home).expanduser() if home else given.parent / ".damda"
     return load(given, work / f"eval-{given.stem}")
 
@@ -178,8 +181,6 @@ def _squad(path: Path, work: Path) -> Dataset:
     """SQuAD 1 and 2, KorQuAD 1, KLUE-MRC: {data: [{title, paragraphs: [{context, qas: [...]}]}]}."""
     try:
         whole = json.loads(path.read_text(encoding="utf-8-sig"))
-        if isinstance(whole, list) and whole and "sentence1" in whole[0]:
-            raise ReadError(f"{path} has scored pairs, no questions: give it to `damda lab encoders DATASET --sts`")
         articles = whole["data"]
         passages: dict[str, Mapping[str, str]] = {}
         asked = list(_squad_questions(articles, path.stem, passages))

@@ -50,7 +50,7 @@ def page(result: Result) -> str:
     parts = [
         *_head(f"{result['dataset']}: evaluation"),
         f"<h1>{escape(result['dataset'])}</h1>",
-        f"<p class=dim>{result['questions']:,} questions · {escape(result['date'])} · "
+        f"<p class=dim>{_asked(result)} · {escape(result['date'])} · "
         + " · ".join(f"{escape(k)}: {escape(v)}" for k, v in result["settings"].items())
         + "</p>",
     ]
@@ -58,9 +58,28 @@ def page(result: Result) -> str:
         parts += ["<h2>Search</h2>", _search_tables(result), '<div class="plots">', *_plots(result), "</div>"]
     if result["answers"]:
         parts += ["<h2>Answers</h2>", _answers(result["answers"])]
+    if result["similarity"]:
+        parts += ["<h2>Agreement with people</h2>", *_similarity(result)]
     if result["worst"]:
         parts += ["<h2>The worst questions</h2>", _worst(result["worst"])]
     return "\n".join(parts)
+
+
+def _asked(result: Result) -> str:
+    pairs = result["similarity"].get("pairs")
+    return f"{pairs:,} pairs" if pairs else f"{result['questions']:,} questions"
+
+
+def _similarity(result: Result) -> list[str]:
+    figures, each = result["similarity"], result["per_question"]["similarity"].values()
+
+    def cloud(axes: "Axes") -> None:
+        axes.scatter([score for score, _ in each], [said for _, said in each], s=10, alpha=0.4, color=_COLOURS[0])
+        axes.set(xlabel="people's score", ylabel="cosine", title="Pairs of sentences")
+
+    rows = [[name.capitalize(), cell(figures[name])] for name in ("spearman", "pearson")]
+    note = "<p class=dim>Correlation of the encoder's cosines with people's scores, -1 to 1.</p>"
+    return [_table(["", "correlation"], rows), note, f'<div class="plots"><figure>{_svg(cloud)}</figure></div>']
 
 
 def lab_page(result: Result) -> str:

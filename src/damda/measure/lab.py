@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from damda.measure.dataset import Question
 from damda.measure.retrieval import per_query
-from damda.measure.similarity import Pair, agreement, cosines, read_together
+from damda.measure.similarity import Pair, agreement, cosines, people, read_together
 from damda.types import Chunk, Encoder, Hit, Progress, Reranker
 
 METRICS = ("ndcg@10", "mrr@10", "hit@10")
@@ -105,7 +105,7 @@ def measure(
         _latency(encoder, _unseen(name, [q.text for q in task.asked[:_TIMED]])),
         _means(values),
         values,
-        {of: agreement(cosines(encoder, scored), scored) for of, scored in task.similar.items()},
+        {of: agreement(cosines(encoder, scored), people(scored)) for of, scored in task.similar.items()},
         _words(encoder),
         None if price is None else price * tokens,
     )
@@ -147,7 +147,10 @@ def measure_reranker(
         float(np.median(seconds) * 1000) if seconds else 0.0,
         _means(values),
         values,
-        {of: agreement(read_together(reranker, scored, progress), scored) for of, scored in task.similar.items()},
+        {
+            of: agreement(read_together(reranker, scored, progress), people(scored))
+            for of, scored in task.similar.items()
+        },
         None,
         note=f"reads each question with the {top} best documents of {found.id.partition('(')[0]} and puts them in its "
         "order; its time is that of scoring them; of a pair, its score is compared with people's, not a cosine",

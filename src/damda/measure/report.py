@@ -6,12 +6,15 @@ Knows: the document's shape, and how two of them are compared. Does not know: ho
      "retrieval": {mode: {"sources": {source: {metric: mean}}, "p50_ms", "p95_ms", "per_second"}},
      "differences": {source: [{"mode", "metric", "difference", "p"}]},      each mode against the default one
      "answers": {"sources": {source: {figure: value}}, "seconds_an_answer"},
+     "similarity": {"pairs", "spearman", "pearson"},                        of scored pairs, given instead of questions
      "worst": [{"id", "question", "source", "relevant", "rank", "found": [[document, text]]}],
-     "per_question": {"retrieval": {mode: {metric: {id: value}}}, "answers": {id: {figure: value}}}}
+     "per_question": {"retrieval": {mode: {metric: {id: value}}}, "answers": {id: {figure: value}},
+                      "similarity": {id: [people's score, cosine]}}}
 
-``sources`` has one entry a source and "all".
+``sources`` has one entry a source and "all". What was not measured is empty.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -19,11 +22,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from damda.errors import ConfigError, ReadError
 from damda.measure.answers import Judged, summary
 from damda.measure.dataset import Dataset, Question
 from damda.measure.evaluate import Found, Measured
 from damda.measure.retrieval import paired_p
+from damda.measure.similarity import Pair, agreement, paired_bootstrap, people
 
 ALL = "all"
 TESTED = ("hit@10", "mrr@10", "ndcg@10")
@@ -47,10 +54,7 @@ def compose(dataset: Dataset, measured: Measured, default: str, settings: Mappin
     asked, found = dataset.questions, measured.found
     if default not in found:
         default = next(iter(found), default)
-    return {
-        "dataset": dataset.name,
-        "date": time.strftime("%Y-%m-%d"),
-        "settings": dict(settings),
+    return _empty(dataset.name, settings) | {
         "questions": len(asked),
         "default": default,
         "retrieval": {mode: _retrieval(one, asked) for mode, one in found.items()},
@@ -60,8 +64,41 @@ def compose(dataset: Dataset, measured: Measured, default: str, settings: Mappin
         "per_question": {
             "retrieval": {mode: one.values for mode, one in found.items()},
             "answers": {j.id: _numbers(j) for j in measured.judged},
+            "similarity": {},
         },
     }
+
+
+def compose_pairs(
+    name: str, scored: Sequence[Pair], cosines: NDArray[np.float64], settings: Mapping[str, str]
+) -> Result:
+    """The same document of an encoder's cosines for scored pairs."""
+    spearman, pearson = agreement(cosines, people(scored))
+    each = {_pair_id(pair): [pair.score, float(said)] for pair, said in zip(scored, cosines, strict=True)}
+    result = _empty(name, settings)
+    result["similarity"] = {"pairs": len(scored), "spearman": round(spearman, 4), "pearson": round(pearson, 4)}
+    result["per_question"]["similarity"] = each
+    return result
+
+
+def _empty(name: str, settings: Mapping[str, str]) -> Result:
+    return {
+        "dataset": name,
+        "date": time.strftime("%Y-%m-%d"),
+        "settings": dict(settings),
+        "questions": 0,
+        "default": "",
+        "retrieval": {},
+        "differences": {},
+        "answers": {},
+        "similarity": {},
+        "worst": [],
+        "per_question": {"retrieval": {}, "answers": {}, "similarity": {}},
+    }
+
+
+def _pair_id(pair: Pair) -> str:
+    return hashlib.sha256(f"{pair.first}\0{pair.second}".encode()).hexdigest()[:16]
 
 
 def _by_source(asked: Sequence[Question]) -> dict[str, list[str]]:
@@ -162,14 +199,15 @@ def shortened(name: str) -> str:
 
 
 def figure(result: Result, name: str) -> float:
-    """One figure over all questions: a metric of the default mode ("ndcg@10", "bm25:ndcg@10"), or one of the answers.
+    """One figure over all questions: a metric of the default mode ("ndcg@10", "bm25:ndcg@10"), one of the answers, or
+    of the agreement on scored pairs.
 
     Raises:
         ConfigError: the evaluation has no such figure.
     """
     mode, _, metric = name.rpartition(":")
     retrieval = result["retrieval"].get(mode or result["default"], {}).get("sources", {}).get(ALL, {})
-    answers = {} if mode else result["answers"].get("sources", {}).get(ALL, {})
+    answers = {} if mode else result["answers"].get("sources", {}).get(ALL, {}) | result.get("similarity", {})
     known = retrieval | answers
     if metric not in known:
         raise ConfigError(f"{name!r} was not measured; there are {', '.join(known) or 'no figures'}")
@@ -202,6 +240,28 @@ def compare(before: Result, after: Result) -> list[Result]:
                     "p": round(paired_p(now, was), 4) if len(ids) >= _FEW else None,
                 }
             )
+    return rows + _compare_pairs(before, after)
+
+
+def _compare_pairs(before: Result, after: Result) -> list[Result]:
+    """Over the scored pairs that both have."""
+    old, new = (r["per_question"].get("similarity", {}) for r in (before, after))
+    ids = sorted(old.keys() & new.keys())
+    if len(ids) < 2:
+        return []
+    scores, was, now = (np.array([side[i][n] for i in ids]) for side, n in ((old, 0), (old, 1), (new, 1)))
+    rows = []
+    for n, metric in enumerate(("spearman", "pearson")):
+        rows.append(
+            {
+                "of": "similarity",
+                "metric": metric,
+                "questions": len(ids),
+                "before": round(agreement(was, scores)[n], 4),
+                "after": round(agreement(now, scores)[n], 4),
+                "p": round(paired_bootstrap(now, was, scores, ranked=n == 0), 4) if len(ids) >= _FEW else None,
+            }
+        )
     return rows
 
 
