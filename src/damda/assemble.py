@@ -227,6 +227,26 @@ def make_writer(settings: Settings) -> Generator:
     raise ConfigError(f"answer.generator {settings.answer.generator!r} is no language model; llama and remote are")
 
 
+def make_judge(given: str, settings: Settings) -> Generator:
+    """A language model that grades answers.
+
+    Args:
+        given: llama or remote, as their settings say; llama:MODEL or remote:MODEL for another model than theirs.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    name, _, model = given.partition(":")
+    if name not in ("llama", "remote"):
+        raise ConfigError(
+            f"{given!r} is no language model to judge with; give llama, remote, llama:MODEL, remote:MODEL"
+        )
+    changed: dict[str, Any] = {"answer": settings.answer.model_copy(update={"generator": name})}
+    if model:
+        changed[name] = getattr(settings, name).model_copy(update={"model": model})
+    return make_writer(settings.model_copy(update=changed))
+
+
 REPRESENTATIONS = {
     "one-hot": "which words a text has",
     "bow": "how often it has them",

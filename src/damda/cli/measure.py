@@ -27,6 +27,7 @@ _KNOWN = (*_MODES.split(","), "rerank")
     epilog="Examples: damda eval ./beir-folder --report report.html  |  "
     "damda eval questions.csv --documents ./documents --out before.json  |  "
     "damda eval ./documents --synthesise 100  |  damda eval --compare before.json after.json  |  "
+    "damda eval ./beir-folder --judge remote --report report.html  |  "
     "damda eval ./beir-folder --fail-under ndcg@10=0.8  |  damda eval klue-sts-v1.1_dev.json --fail-under spearman=0.7",
 )
 def evaluate(
@@ -52,6 +53,14 @@ def evaluate(
     answers: Annotated[
         int, typer.Option("--answers", help="Questions a source that are answered and judged too; 0 for none.", min=0)
     ] = 100,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            "--judge",
+            help="A language model that grades the answers too: llama or remote as the settings say, or llama:MODEL, "
+            "remote:MODEL.",
+        ),
+    ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="Write an HTML page with plots.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write everything as JSON, for --compare.")] = None,
     runs: Annotated[Path | None, typer.Option("--runs", help="Write a TREC run file a mode into this folder.")] = None,
@@ -75,8 +84,10 @@ def evaluate(
     quiet: QuietFlag = False,
 ) -> None:
     """How good search and answers are on questions whose answers are known, and what is more than chance."""
+    from damda import assemble
     from damda.cli import show, tables
     from damda.config import find
+    from damda.errors import GeneratorError
     from damda.measure import report as reports
     from damda.measure.evaluate import Plan
     from damda.measure.retrieval import read_run, ready
@@ -92,7 +103,7 @@ def evaluate(
     bounds, silent = _bounds(fail_under), quiet or json
     settings = find(config, flags(set_, home=home, answer__generator=generator), documents or dataset)
     if holds_pairs(dataset):
-        _no_questions(documents=documents, synthesise=synthesise, runs=runs, run=run)
+        _no_questions(documents=documents, synthesise=synthesise, runs=runs, run=run, judge=judge)
         result = _of_pairs(dataset, sample, settings, silent=silent)
     else:
         plan = Plan(
@@ -101,10 +112,14 @@ def evaluate(
             settings.answer.passages,
             answers,
             {path.stem: read_run(path) for path in run or ()},
+            assemble.make_judge(judge, settings) if judge else None,
+            settings.answer.max_tokens,
         )
         kb, asked = _opened(dataset, documents, synthesise, settings, silent=silent)
         result = _of_questions(kb, asked, sample, plan, runs, settings, silent=silent)
     _give_out(result, out, report, json=json, quiet=quiet)
+    if failure := result["judge"].get("failure"):
+        raise GeneratorError(f"the judge failed: {failure}; everything else was measured")
     missed = [f"{n} is {v:.4f}, under {bound:g}" for n, bound in bounds if (v := reports.figure(result, n)) < bound]
     if missed:
         show.err.print("; ".join(missed), markup=False)

@@ -22,6 +22,8 @@ def evaluation(result: Mapping[str, Any]) -> None:
         out.print(_search(result, source))
     if answers := result["answers"]:
         out.print(_answers(answers))
+    if judge := result["judge"]:
+        _judge(judge)
     if similarity := result["similarity"]:
         out.print(_similarity(similarity))
     if retrieval:
@@ -67,6 +69,22 @@ def _answers(answers: Mapping[str, Any]) -> Table:
         values = [figures[name] for figures in sources.values()]
         table.add_row(name.replace("_", " "), *(f"{v:,}" if isinstance(v, int) else f"{v:.3f}" for v in values))
     return table
+
+
+def _judge(judge: Mapping[str, Any]) -> None:
+    sources = judge["sources"]
+    table = _table(f"answers, as {judge['judge']} grades them", ["", *sources])
+    for name in sources[ALL]:
+        values = [figures[name] for figures in sources.values()]
+        table.add_row(name.replace("_", " "), *(cell(v, "," if isinstance(v, int) else ".3f") for v in values))
+    out.print(table)
+    out.print(
+        "refused answers are not graded; shares are of answers with a verdict; kappa: agreement with the rules beyond "
+        f"chance, 1 is all of it. {judge['disagreeing']:,} answers are right to one and not to the other.",
+        style="dim",
+    )
+    if unread := judge["unread"]:
+        out.print(escape(f"no verdict, e.g.: {unread[0]['said'][:100]!r}"), style="dim")
 
 
 def _similarity(figures: Mapping[str, Any]) -> Table:

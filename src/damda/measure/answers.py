@@ -57,6 +57,7 @@ class Judged:
         quote_precision: share of the quotes that hold a right wording.
         exact, f1: of the short answer where there is one, else of the first quote.
         unsupported: share of the sentences that no passage supports.
+        text: the answer, "" for none.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Judged:
     exact: float = 0.0
     f1: float = 0.0
     unsupported: float = 0.0
+    text: str = ""
 
 
 def judge(
@@ -94,6 +96,7 @@ def judge(
         exact=exact_match(short, gold),
         f1=f1(short, gold),
         unsupported=len(answer.unsupported) / sentences,
+        text=answer.text,
     )
 
 

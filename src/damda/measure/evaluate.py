@@ -1,7 +1,7 @@
 """Asks a data set's questions and writes down what came back.
 
-Knows: in which order questions are searched and answered, what is timed. Does not know: how metrics are defined
-(``retrieval.py``, ``answers.py``) or shown (``report.py``).
+Knows: in which order questions are searched, answered and graded, what is timed. Does not know: how metrics are defined
+(``retrieval.py``, ``answers.py``, ``judge.py``) or shown (``report.py``).
 """
 
 import random
@@ -14,8 +14,9 @@ import numpy as np
 
 from damda.measure.answers import Judged, judge
 from damda.measure.dataset import Question
+from damda.measure.judge import Case, Judgement, verdicts
 from damda.measure.retrieval import CURVE, METRICS, Run, best_of_documents, per_query
-from damda.types import Answer, Hit, Mode, Progress
+from damda.types import Answer, Generator, Hit, Mode, Progress
 
 _BATCH = 32
 _TIMED = 100
@@ -62,6 +63,8 @@ class Plan:
         passages: that the generator sees.
         answers: questions a source that are answered and judged too; 0: none.
         brought: name -> rankings that were made elsewhere, to be judged beside the modes.
+        judge: a language model that grades the answers too; None: rules alone do.
+        judge_tokens: most that it writes about an answer.
     """
 
     modes: Sequence[Mode]
@@ -69,24 +72,41 @@ class Plan:
     passages: int = 5
     answers: int = 100
     brought: Mapping[str, Run] = field(default_factory=dict)
+    judge: Generator | None = None
+    judge_tokens: int = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What came back: rankings by mode or brought name, judged answers, and seconds an answer."""
+    """What came back: rankings by mode or brought name, answers judged by rules, seconds an answer, and what a language
+    model said of them."""
 
     found: dict[str, Found]
     judged: list[Judged] = field(default_factory=list)
     seconds_an_answer: float = 0.0
+    judgement: Judgement | None = None
 
 
 def measure(kb: Asked, questions: Sequence[Question], plan: Plan, progress: Progress) -> Measured:
-    """Search in every mode, then answer a sample."""
+    """Search in every mode, then answer a sample, then have the answers graded: last, since a model may fail."""
     modes = plan.modes if any(question.relevant for question in questions) else ()
     found: dict[str, Found] = {mode: searched(kb, questions, mode, progress) for mode in modes}
     found |= {name: brought(questions, run) for name, run in plan.brought.items()}
     asked = sample([q for q in questions if q.answers or not q.answerable], plan.answers)
-    return Measured(found, *answered(kb, asked, plan.mode, progress, passages=plan.passages))
+    judged, seconds = answered(kb, asked, plan.mode, progress, passages=plan.passages)
+    graded = None
+    if plan.judge is not None:
+        graded = verdicts(plan.judge, cases(asked, judged), progress, max_tokens=plan.judge_tokens)
+    return Measured(found, judged, seconds, graded)
+
+
+def cases(asked: Sequence[Question], judged: Sequence[Judged]) -> list[Case]:
+    """What a language model can grade: answers to questions whose right answers are known. Refusals need no opinion."""
+    return [
+        Case(question.id, question.source, question.text, question.answers, one.text, by_rules=one.any)
+        for question, one in zip(asked, judged, strict=True)
+        if question.answers and not one.refused
+    ]
 
 
 def searched(

@@ -11,6 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from damda.errors import MissingExtra
+from damda.measure.judge import GRADES
 from damda.measure.report import ALL, Result, cell, chance, shortened
 from damda.measure.retrieval import CURVE
 
@@ -38,6 +39,7 @@ _COSTS = {
     "passages a second": ("passages_per_second", ",.0f"),
     "question, ms": ("query_ms", ".1f"),
 }
+_SAID = 400
 _COLOURS = ("#2a6fb0", "#d1702a", "#3c9a5f", "#a14aa8", "#8a8a30", "#b03a48")
 
 
@@ -58,6 +60,8 @@ def page(result: Result) -> str:
         parts += ["<h2>Search</h2>", _search_tables(result), '<div class="plots">', *_plots(result), "</div>"]
     if result["answers"]:
         parts += ["<h2>Answers</h2>", _answers(result["answers"])]
+    if result["judge"]:
+        parts += ["<h2>The language model's opinion</h2>", *_judge(result["judge"])]
     if result["similarity"]:
         parts += ["<h2>Agreement with people</h2>", *_similarity(result)]
     if result["worst"]:
@@ -179,8 +183,37 @@ def _answers(answers: Mapping[str, Any]) -> str:
     return _table(head, rows) + f"<p class=dim>{answers['seconds_an_answer']:.2f} s an answer</p>"
 
 
-def _shown(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+def _shown(value: float | None) -> str:
+    return cell(value, "," if isinstance(value, int) else ".3f")
+
+
+def _judge(judge: Mapping[str, Any]) -> list[str]:
+    sources = judge["sources"]
+    rows = [[name.replace("_", " "), *map(_shown, (of[name] for of in sources.values()))] for name in sources[ALL]]
+    parts = [
+        _table(["", *map(escape, sources)], rows),
+        f"<p class=dim>Graded by {escape(judge['judge'])}. Refused answers are not graded; shares are of the answers "
+        "with a verdict. Kappa (Cohen 1960): agreement with the rules (a right wording stands in a quote) beyond "
+        "chance; 1 is all of it, 0 none.</p>",
+    ]
+    if judge["failure"]:
+        parts.append(f"<p>It failed before the end: {escape(judge['failure'])}</p>")
+    if judge["disagreements"]:
+        parts.append(f"<h3>Right to one and not to the other: {judge['disagreeing']:,}</h3>" + _apart(judge))
+    if judge["unread"]:
+        said = "".join(f"<p class=dim>{escape(row['said'][:_SAID])}</p>" for row in judge["unread"][:5])
+        parts.append(f"<h3>Replies that are no verdict</h3>{said}")
+    return parts
+
+
+def _apart(judge: Mapping[str, Any]) -> str:
+    out = ["<div class=wide><table><tr><th>question</th><th>right answer</th><th>answer</th><th>the model</th></tr>"]
+    for row in judge["disagreements"]:
+        rules = "right by the rules" if row["by_rules"] else "not right by the rules"
+        said = f"<p>{GRADES[row['grade']]}; {rules}</p><p class=dim>{escape(row['said'][:_SAID])}</p>"
+        texts = (row["question"], " / ".join(row["right"]), row["answer"][:_SAID])
+        out.append("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in texts) + f"<td>{said}</td></tr>")
+    return "".join(out) + "</table></div>"
 
 
 def _worst(rows: Sequence[Mapping[str, Any]]) -> str:

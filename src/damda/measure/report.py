@@ -6,9 +6,13 @@ Knows: the document's shape, and how two of them are compared. Does not know: ho
      "retrieval": {mode: {"sources": {source: {metric: mean}}, "p50_ms", "p95_ms", "per_second"}},
      "differences": {source: [{"mode", "metric", "difference", "p"}]},      each mode against the default one
      "answers": {"sources": {source: {figure: value}}, "seconds_an_answer"},
+     "judge": {"judge": id, "sources": {source: {figure: value or null}}, "failure", "disagreeing",
+               "disagreements": [{"id", "question", "source", "right", "answer", "grade", "by_rules", "said"}],
+               "unread": [{"id", "said"}]},
      "similarity": {"pairs", "spearman", "pearson"},                        of scored pairs, given instead of questions
      "worst": [{"id", "question", "source", "relevant", "rank", "found": [[document, text]]}],
      "per_question": {"retrieval": {mode: {metric: {id: value}}}, "answers": {id: {figure: value}},
+                      "judge": {id: {"grade": 0 to 2, "right": 0 or 1}},
                       "similarity": {id: [people's score, cosine]}}}
 
 ``sources`` has one entry a source and "all". What was not measured is empty.
@@ -29,6 +33,8 @@ from damda.errors import ConfigError, ReadError
 from damda.measure.answers import Judged, summary
 from damda.measure.dataset import Dataset, Question
 from damda.measure.evaluate import Found, Measured
+from damda.measure.judge import RIGHT, Judgement, disagree
+from damda.measure.judge import summary as opinions
 from damda.measure.retrieval import paired_p
 from damda.measure.similarity import Pair, agreement, paired_bootstrap, people
 
@@ -60,10 +66,12 @@ def compose(dataset: Dataset, measured: Measured, default: str, settings: Mappin
         "retrieval": {mode: _retrieval(one, asked) for mode, one in found.items()},
         "differences": _differences(found, default, asked),
         "answers": _answers(measured.judged, measured.seconds_an_answer),
+        "judge": _judgement(measured.judgement, measured.judged) if measured.judgement else {},
         "worst": _worst(found[default], asked) if default in found else [],
         "per_question": {
             "retrieval": {mode: one.values for mode, one in found.items()},
             "answers": {j.id: _numbers(j) for j in measured.judged},
+            "judge": _grades(measured.judgement) if measured.judgement else {},
             "similarity": {},
         },
     }
@@ -91,9 +99,10 @@ def _empty(name: str, settings: Mapping[str, str]) -> Result:
         "retrieval": {},
         "differences": {},
         "answers": {},
+        "judge": {},
         "similarity": {},
         "worst": [],
-        "per_question": {"retrieval": {}, "answers": {}, "similarity": {}},
+        "per_question": {"retrieval": {}, "answers": {}, "judge": {}, "similarity": {}},
     }
 
 
@@ -152,6 +161,44 @@ def _answers(judged: Sequence[Judged], seconds: float) -> Result:
     return {"sources": table, "seconds_an_answer": round(seconds, 3)}
 
 
+def _judgement(judgement: Judgement, judged: Sequence[Judged]) -> Result:
+    """What the language model said, beside what the rules say of the same answers."""
+    verdicts = judgement.verdicts
+    sources = sorted({j.source for j in judged})
+    table = {}
+    for source in [*(sources if len(sources) > 1 else ()), ALL]:
+        mine = [v for v in verdicts if source in (ALL, v.case.source)]
+        refused = sum(j.answerable and j.refused for j in judged if source in (ALL, j.source))
+        figures = {name: None if value is None else round(value, 4) for name, value in opinions(mine).items()}
+        table[source] = {"refused": refused, **figures}
+    apart = [v for v in verdicts if disagree(v)]
+    return {
+        "judge": judgement.judge,
+        "sources": table,
+        "failure": judgement.failure,
+        "disagreeing": len(apart),
+        "disagreements": [
+            {
+                "id": v.case.id,
+                "question": v.case.question,
+                "source": v.case.source,
+                "right": list(v.case.gold),
+                "answer": v.case.answer,
+                "grade": v.grade,
+                "by_rules": v.case.by_rules,
+                "said": v.said,
+            }
+            for v in apart[:_WORST]
+        ],
+        "unread": [{"id": v.case.id, "said": v.said} for v in verdicts if v.grade is None][:_WORST],
+    }
+
+
+def _grades(judgement: Judgement) -> dict[str, dict[str, float]]:
+    clear = [v for v in judgement.verdicts if v.grade is not None]
+    return {v.case.id: {"grade": float(v.grade or 0), "right": float(v.grade == RIGHT)} for v in clear}
+
+
 def _worst(found: Found, asked: Sequence[Question]) -> list[Result]:
     scores = found.values.get("ndcg@10") or next(iter(found.values.values()), {})
     known = {q.id: q for q in asked}
@@ -199,19 +246,25 @@ def shortened(name: str) -> str:
 
 
 def figure(result: Result, name: str) -> float:
-    """One figure over all questions: a metric of the default mode ("ndcg@10", "bm25:ndcg@10"), one of the answers, or
-    of the agreement on scored pairs.
+    """One figure over all questions: a metric of the default mode ("ndcg@10", "bm25:ndcg@10"), one of the answers, of
+    the language model's opinion of them ("judge:right"), or of the agreement on scored pairs.
 
     Raises:
         ConfigError: the evaluation has no such figure.
     """
-    mode, _, metric = name.rpartition(":")
-    retrieval = result["retrieval"].get(mode or result["default"], {}).get("sources", {}).get(ALL, {})
-    answers = {} if mode else result["answers"].get("sources", {}).get(ALL, {}) | result.get("similarity", {})
-    known = retrieval | answers
-    if metric not in known:
-        raise ConfigError(f"{name!r} was not measured; there are {', '.join(known) or 'no figures'}")
+    retrieval, opinion = result["retrieval"], {"judge": result.get("judge", {})}
+    tables = {f"{of}:": _overall(one) for of, one in (retrieval | opinion).items()}
+    tables[""] = _overall(retrieval.get(result["default"], {})) | _overall(result["answers"]) | result["similarity"]
+    of, colon, metric = name.rpartition(":")
+    known = tables.get(of + colon, {})
+    if known.get(metric) is None:
+        names = [f"{of}{metric}" for of in ("", "judge:") for metric in tables[of]]
+        raise ConfigError(f"{name!r} was not measured; there are {', '.join(names) or 'no figures'}")
     return float(known[metric])
+
+
+def _overall(part: Mapping[str, Any]) -> Result:
+    return dict(part.get("sources", {}).get(ALL, {}))
 
 
 def compare(before: Result, after: Result) -> list[Result]:
@@ -221,11 +274,12 @@ def compare(before: Result, after: Result) -> list[Result]:
     for mode in before["per_question"]["retrieval"]:
         old, new = (r["per_question"]["retrieval"].get(mode, {}) for r in (before, after))
         pairs |= {(mode, metric): (old[metric], new[metric]) for metric in old if metric in new}
-    old, new = (r["per_question"]["answers"] for r in (before, after))
-    names = dict.fromkeys(name for values in old.values() for name in values)
-    for name in names:
-        was_, now_ = ({i: v[name] for i, v in side.items() if name in v} for side in (old, new))
-        pairs["answers", name] = was_, now_
+    same = before.get("judge", {}).get("judge") == after.get("judge", {}).get("judge")
+    for part, of in (("answers", "answers"), ("judge", "judge" if same else "judge (another)")):
+        old, new = (r["per_question"].get(part, {}) for r in (before, after))
+        for name in dict.fromkeys(name for values in old.values() for name in values):
+            was_, now_ = ({i: v[name] for i, v in side.items() if name in v} for side in (old, new))
+            pairs[of, name] = was_, now_
     for (of, metric), (a, b) in pairs.items():
         ids = sorted(a.keys() & b.keys())
         if ids:
