@@ -14,7 +14,7 @@ from damda.config import load
 from damda.errors import ConfigError, GeneratorError
 from damda.measure import report
 from damda.measure.answers import Judged
-from damda.measure.dataset import Dataset, Question
+from damda.measure.dataset import Question
 from damda.measure.evaluate import Measured, cases
 from damda.measure.html import page
 from damda.measure.judge import Case, Judgement, Verdict, disagree, grade, kappa, prompt, summary, verdicts
@@ -156,8 +156,8 @@ def test_refusals_and_questions_without_answers_are_not_graded() -> None:
 def measured(judge: Generator) -> report.Result:
     judged = [Judged(c.id, c.source, True, refused=False, any=c.by_rules, text=c.answer) for c in CASES]
     judged.append(Judged("4", "나", True, refused=True))
-    asked = Dataset("x", tuple(Question(c.id, c.question, answers=tuple(c.gold), source=c.source) for c in CASES))
-    return report.compose(asked, Measured({}, judged, 0.1, verdicts(judge, CASES, quiet)), "hybrid", {})
+    asked = [Question(c.id, c.question, answers=tuple(c.gold), source=c.source) for c in CASES]
+    return report.compose("x", Measured(asked, {}, judged, 0.1, verdicts(judge, CASES, quiet)), "hybrid", {})
 
 
 def test_the_opinion_in_a_report() -> None:
@@ -202,7 +202,7 @@ def test_two_opinions_are_compared() -> None:
 
 def test_no_more_than_twenty_disagreements_are_kept() -> None:
     many = [Verdict(Case(str(n), "", "?", ("답",), "답", by_rules=True), 0, "점수: 0") for n in range(30)]
-    got = report.compose(Dataset("x", ()), Measured({}, judgement=Judgement("j", many)), "hybrid", {})["judge"]
+    got = report.compose("x", Measured((), {}, judgement=Judgement("j", many)), "hybrid", {})["judge"]
     assert got["disagreeing"] == 30 and len(got["disagreements"]) == 20
 
 

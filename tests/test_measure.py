@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from damda.errors import ConfigError, ReadError
 from damda.measure import report
 from damda.measure.answers import Judged, exact_match, f1, holds, judge, normalise, summary
-from damda.measure.dataset import Dataset, Question
+from damda.measure.dataset import Question
 from damda.measure.evaluate import Asked, Measured, Plan, answered, measure, sample, searched
 from damda.measure.html import page
 from damda.measure.retrieval import paired_p, per_query, read_run, trec_name
@@ -150,7 +150,7 @@ QUESTIONS = tuple(
 def evaluated() -> report.Result:
     library: Asked = Library()
     measured = measure(library, QUESTIONS, Plan(("bm25", "dense"), "bm25"), quiet)
-    return report.compose(Dataset("이름 <b>", QUESTIONS), measured, "bm25", {"encoder": "e"})
+    return report.compose("이름 <b>", measured, "bm25", {"encoder": "e"})
 
 
 def test_the_figures_of_an_evaluation() -> None:
@@ -178,8 +178,8 @@ def test_hidden_passages_leave_as_many() -> None:
 
 
 def test_the_worst_questions_say_what_was_found() -> None:
-    measured = Measured({"dense": searched(Library(), QUESTIONS, "dense", quiet)})
-    got = report.compose(Dataset("x", QUESTIONS), measured, "dense", {})
+    measured = Measured(QUESTIONS, {"dense": searched(Library(), QUESTIONS, "dense", quiet)})
+    got = report.compose("x", measured, "dense", {})
     assert len(got["worst"]) == 10 and got["worst"][0]["rank"] == 3
     assert got["worst"][0]["found"][0] == ["d3", "d3의 <답>"] and got["answers"] == {}
 

@@ -135,7 +135,7 @@ def _task(
         show.note(f"{len(failed)} files could not be read; what they answer counts as not found", silent=silent)
         for source, reason in failed.items():
             show.note(f"  failed   {source}: {reason}", silent=silent)
-    asked = [question for question in placed(loaded, found, silent=silent).questions if question.relevant]
+    asked = [question for question in placed(loaded, found, silent=silent) if question.relevant]
     if not asked:
         raise ConfigError(f"no question of {dataset} names a document that answers it: nothing can be compared")
     asked = evaluate.sample(asked, sample)

@@ -1,7 +1,6 @@
 """`damda eval`."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +12,8 @@ from damda.cli.documents import refreshed
 if TYPE_CHECKING:
     from damda.config import Settings
     from damda.knowledge import KnowledgeBase
-    from damda.measure.dataset import Dataset
-    from damda.measure.evaluate import Found, Plan
+    from damda.measure.dataset import Dataset, Question
+    from damda.measure.evaluate import Found, Measured, Plan
     from damda.measure.report import Result
     from damda.types import Mode
 
@@ -87,7 +86,6 @@ def evaluate(
     from damda import assemble
     from damda.cli import show, tables
     from damda.config import find
-    from damda.errors import GeneratorError
     from damda.measure import report as reports
     from damda.measure.evaluate import Plan
     from damda.measure.retrieval import read_run, ready
@@ -110,20 +108,19 @@ def evaluate(
             _modes(modes),
             settings.search.mode,
             settings.answer.passages,
+            sample,
             answers,
             {path.stem: read_run(path) for path in run or ()},
             assemble.make_judge(judge, settings) if judge else None,
             settings.answer.max_tokens,
         )
         kb, asked = _opened(dataset, documents, synthesise, settings, silent=silent)
-        result = _of_questions(kb, asked, sample, plan, runs, settings, silent=silent)
+        measured = _measured(kb, asked, plan, silent=silent)
+        if runs is not None:
+            _write_runs(runs, measured.found)
+        result = reports.compose(asked.name, measured, plan.mode, _about(kb, settings))
     _give_out(result, out, report, json=json, quiet=quiet)
-    if failure := result["judge"].get("failure"):
-        raise GeneratorError(f"the judge failed: {failure}; everything else was measured")
-    missed = [f"{n} is {v:.4f}, under {bound:g}" for n, bound in bounds if (v := reports.figure(result, n)) < bound]
-    if missed:
-        show.err.print("; ".join(missed), markup=False)
-        raise typer.Exit(5)
+    _insist(result, bounds)
 
 
 def _no_questions(**given: object) -> None:
@@ -148,30 +145,28 @@ def _of_pairs(path: Path, sample: int | None, settings: "Settings", *, silent: b
     return compose_pairs(path.stem, scored, said, {"encoder": encoder.id} | _machine())
 
 
-def _of_questions(
-    kb: "KnowledgeBase",
-    asked: "Dataset",
-    sample: int | None,
-    plan: "Plan",
-    runs: Path | None,
-    settings: "Settings",
-    *,
-    silent: bool,
-) -> "Result":
-    """Search and answers, in the order in which they are measured."""
+def _measured(kb: "KnowledgeBase", asked: "Dataset", plan: "Plan", *, silent: bool) -> "Measured":
     from damda.cli import show
-    from damda.measure import evaluate
-    from damda.measure.report import compose
+    from damda.measure.evaluate import measure
 
-    asked = placed(asked, kb.document_ids(), silent=silent)
-    if sample is not None:
-        asked = replace(asked, questions=tuple(evaluate.sample(asked.questions, sample)))
+    questions = placed(asked, kb.document_ids(), silent=silent)
     with show.progress(silent) as tell:
         kb.warm()
-        measured = evaluate.measure(kb, asked.questions, plan, tell)
-    if runs is not None:
-        _write_runs(runs, measured.found)
-    return compose(asked, measured, plan.mode, _about(kb, settings))
+        return measure(kb, questions, plan, tell)
+
+
+def _insist(result: "Result", bounds: Sequence[tuple[str, float]]) -> None:
+    """End with an error where the judge failed, with 5 where a figure is under its bound."""
+    from damda.cli import show
+    from damda.errors import GeneratorError
+    from damda.measure.report import figure
+
+    if failure := result["judge"].get("failure"):
+        raise GeneratorError(f"the judge failed: {failure}; everything else was measured")
+    missed = [f"{n} is {v:.4f}, under {bound:g}" for n, bound in bounds if (v := figure(result, n)) < bound]
+    if missed:
+        show.err.print("; ".join(missed), markup=False)
+        raise typer.Exit(5)
 
 
 def _bounds(given: Sequence[str] | None) -> list[tuple[str, float]]:
@@ -242,7 +237,7 @@ def _synthesised(kb: "KnowledgeBase", count: int, settings: "Settings", *, silen
     return load(path, kb.home)
 
 
-def placed(asked: "Dataset", stored: Collection[str], *, silent: bool) -> "Dataset":
+def placed(asked: "Dataset", stored: Collection[str], *, silent: bool) -> "list[Question]":
     """The questions with their documents' ids as they are stored; documents that are not are named on stderr."""
     from damda.cli import show
     from damda.measure import dataset
@@ -251,7 +246,7 @@ def placed(asked: "Dataset", stored: Collection[str], *, silent: bool) -> "Datas
     if lost:
         names = ", ".join(sorted(lost)[:3])
         show.note(f"{len(lost)} documents that questions name are not there, e.g. {names}", silent=silent)
-    return replace(asked, questions=tuple(questions))
+    return questions
 
 
 def _about(kb: "KnowledgeBase", settings: "Settings") -> dict[str, str]:

@@ -61,7 +61,8 @@ class Plan:
         modes: of searching, side by side.
         mode: that answers are made with.
         passages: that the generator sees.
-        answers: questions a source that are answered and judged too; 0: none.
+        sample: questions a source; None: all.
+        answers: of them, those that are answered and judged too; 0: none.
         brought: name -> rankings that were made elsewhere, to be judged beside the modes.
         judge: a language model that grades the answers too; None: rules alone do.
         judge_tokens: most that it writes about an answer.
@@ -70,6 +71,7 @@ class Plan:
     modes: Sequence[Mode]
     mode: Mode
     passages: int = 5
+    sample: int | None = None
     answers: int = 100
     brought: Mapping[str, Run] = field(default_factory=dict)
     judge: Generator | None = None
@@ -78,9 +80,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What came back: rankings by mode or brought name, answers judged by rules, seconds an answer, and what a language
-    model said of them."""
+    """What was asked and what came back: rankings by mode or brought name, answers judged by rules, seconds an answer,
+    and what a language model said of them."""
 
+    asked: Sequence[Question]
     found: dict[str, Found]
     judged: list[Judged] = field(default_factory=list)
     seconds_an_answer: float = 0.0
@@ -89,6 +92,8 @@ class Measured:
 
 def measure(kb: Asked, questions: Sequence[Question], plan: Plan, progress: Progress) -> Measured:
     """Search in every mode, then answer a sample, then have the answers graded: last, since a model may fail."""
+    if plan.sample is not None:
+        questions = sample(questions, plan.sample)
     modes = plan.modes if any(question.relevant for question in questions) else ()
     found: dict[str, Found] = {mode: searched(kb, questions, mode, progress) for mode in modes}
     found |= {name: brought(questions, run) for name, run in plan.brought.items()}
@@ -97,7 +102,7 @@ def measure(kb: Asked, questions: Sequence[Question], plan: Plan, progress: Prog
     graded = None
     if plan.judge is not None:
         graded = verdicts(plan.judge, cases(asked, judged), progress, max_tokens=plan.judge_tokens)
-    return Measured(found, judged, seconds, graded)
+    return Measured(questions, found, judged, seconds, graded)
 
 
 def cases(asked: Sequence[Question], judged: Sequence[Judged]) -> list[Case]:

@@ -164,13 +164,17 @@ def _search_tables(result: Result) -> str:
             test = tests.get(mode)
             against = f"{test['difference']:+.3f} (p {chance(test['p'])})" if test else ""
             figures = [f"{one['sources'][source][metric]:.3f}" for metric in shown]
-            times = f"{one['p50_ms']:.1f} / {one['p95_ms']:.1f}" if one["p50_ms"] else ""
-            rows.append([escape(mode), *figures, against, times])
+            known = one["p50_ms"] > 0
+            times = f"{one['p50_ms']:.1f} / {one['p95_ms']:.1f}" if known else ""
+            rows.append([escape(mode), *figures, against, times, f"{one['per_second']:,.0f}" if known else ""])
         where = list(retrieval).index(result["default"]) if result["default"] in retrieval else None
         title = "All questions" if source == ALL else escape(source)
-        head = ["mode", *shown, f"nDCG@10 against {escape(result['default'])}", "ms, p50 / p95"]
+        head = ["mode", *shown, f"nDCG@10 against {escape(result['default'])}", "ms, p50 / p95", "a second"]
         tables.append(f"<h3>{title}</h3>" + _table(head, rows, where))
-    note = "p: paired randomisation test, two-sided; a difference with p above 0.05 may be chance."
+    note = (
+        "p: paired randomisation test, two-sided; a difference with p above 0.05 may be chance. Milliseconds are of "
+        "one search at a time, searches a second of batches."
+    )
     return "".join(tables) + f"<p class=dim>{note}</p>"
 
 

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from damda.errors import ConfigError, ReadError
 from damda.measure.answers import Judged, summary
-from damda.measure.dataset import Dataset, Question
+from damda.measure.dataset import Question
 from damda.measure.evaluate import Found, Measured
 from damda.measure.judge import RIGHT, Judgement, disagree
 from damda.measure.judge import summary as opinions
@@ -50,17 +50,17 @@ _FEW = 5
 Result = dict[str, Any]
 
 
-def compose(dataset: Dataset, measured: Measured, default: str, settings: Mapping[str, str]) -> Result:
+def compose(name: str, measured: Measured, default: str, settings: Mapping[str, str]) -> Result:
     """Put everything that was measured into one document.
 
     Args:
         default: the mode that others are compared with; where it was not measured, the first that was.
         settings: name -> value, for readers.
     """
-    asked, found = dataset.questions, measured.found
+    asked, found = measured.asked, measured.found
     if default not in found:
         default = next(iter(found), default)
-    return _empty(dataset.name, settings) | {
+    return _empty(name, settings) | {
         "questions": len(asked),
         "default": default,
         "retrieval": {mode: _retrieval(one, asked) for mode, one in found.items()},
