@@ -171,6 +171,20 @@ def test_the_figures_of_an_evaluation() -> None:
     assert json.loads(json.dumps(got)) == got
 
 
+def test_loading_models_is_no_part_of_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Cold(Library):
+        now = 0.0
+
+        def search_batch(self, queries: Sequence[str], k: int = 10, *, mode: Mode | None = None) -> list[list[Hit]]:
+            self.now += len(queries) if self.now else 1000.0
+            return super().search_batch(queries, k, mode=mode)
+
+    library = Cold()
+    monkeypatch.setattr("time.perf_counter", lambda: library.now)
+    found = searched(library, QUESTIONS, "bm25", quiet)
+    assert (found.per_second, found.p50_ms, found.p95_ms) == (1, 1000, 1000), "a second each, and a thousand to load"
+
+
 def test_hidden_passages_leave_as_many() -> None:
     library = Library()
     answered(library, QUESTIONS[:1], "bm25", quiet, passages=2)

@@ -130,6 +130,7 @@ def searched(
     """
     asked = [question for question in questions if question.relevant]
     run, previews = {}, {}
+    kb.search_batch([question.text for question in asked[:1]], 1, mode=mode)  # models load with the first search
     begun = time.perf_counter()
     for at in range(0, len(asked), _BATCH):
         progress(f"searching, {mode}", at, len(asked))
