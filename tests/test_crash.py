@@ -183,6 +183,19 @@ def test_killed_between_a_text_and_its_passages(root: Path, tmp_path: Path, open
     equals(reader, open_fake(root, settings={"home": str(tmp_path / "fresh")}))
 
 
+def test_killed_before_a_file_is_done_that_is_deleted_then(root: Path, tmp_path: Path, open_fake: Opener) -> None:
+    """Its documents are stored, its state is not; the next run must not take them for a file's that is there."""
+    home = tmp_path / "home"
+    child = Indexing(root, home, "put", "after", "1")
+    assert child.process.wait(30) == -signal.SIGKILL
+    reader = open_fake(root, settings={"home": str(home)})
+    gone = min(rows(reader))
+    (root / gone).unlink()
+    reader.sync()
+    assert gone not in rows(reader)
+    equals(reader, open_fake(root, settings={"home": str(tmp_path / "fresh")}))
+
+
 def test_killed_while_the_encoder_changes(root: Path, tmp_path: Path, open_fake: Opener) -> None:
     home = tmp_path / "home"
     settings = {"home": str(home)}

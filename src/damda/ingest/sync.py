@@ -137,7 +137,7 @@ class Sync:
         report.clock("scan", begun)
         if changed or gone or self._library.unfinished():
             stored = self._library.stored()
-            self._remove(gone, stored, report)
+            self._remove(gone, {f.source for f in found}, stored, report)
             self._store(self._read(changed, stored, report), sum(f.size for f in changed), report, progress)
             since = time.perf_counter()
             self._library.finish(progress)
@@ -149,11 +149,11 @@ class Sync:
         report.wall = time.perf_counter() - begun
         return report
 
-    def _remove(self, gone: list[str], stored: dict[str, tuple[str, str]], report: Report) -> None:
-        if not gone:
+    def _remove(self, gone: list[str], here: set[str], stored: dict[str, tuple[str, str]], report: Report) -> None:
+        # Not only those of gone: a killed run stored documents without their file's state, and that file may be gone.
+        doc_ids = [doc_id for doc_id, (source, _) in stored.items() if source not in here]
+        if not doc_ids and not gone:
             return
-        sources = set(gone)
-        doc_ids = [doc_id for doc_id, (source, _) in stored.items() if source in sources]
         self._library.forget(doc_ids)
         self._library.record([], gone)
         for doc_id in doc_ids:
