@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from damda import config, weights
 from damda.answer.pipeline import Pipeline
 from damda.config import EncoderSettings, RerankSettings, Settings
 from damda.embed.encoder import OnnxEncoder, Pooling
-from damda.errors import ConfigError, DamdaError
+from damda.errors import ConfigError, DamdaError, MissingExtra
 from damda.generate.extract import Extract, Gated
 from damda.generate.reader import Reader
 from damda.home import Home, home_of
@@ -25,9 +26,21 @@ from damda.ingest.sync import Sync
 from damda.knowledge import KnowledgeBase
 from damda.morphemes import MorphemeProcess
 from damda.search.hybrid import Fused, convex, reciprocal_rank
+from damda.search.pictures import Pictures
 from damda.search.single import Bm25, Dense
 from damda.search.store import Store
-from damda.types import NO_META, Analyser, Encoder, Generator, Mode, Progress, Reranker, Searcher, quiet
+from damda.types import (
+    NO_META,
+    Analyser,
+    Encoder,
+    Generator,
+    ImageEncoder,
+    Mode,
+    Progress,
+    Reranker,
+    Searcher,
+    quiet,
+)
 
 STORE_VERSION = "1"
 """Goes up when the tables' columns change: older ones are made again from the documents."""
@@ -82,6 +95,7 @@ def assemble(
     analyser = MorphemeProcess(settings.search.user_dictionary)
     encoder = encoder or make_encoder(settings.encoder, offline=settings.offline, progress=progress)
     loads = [analyser.load, *([encoder.load] if isinstance(encoder, OnnxEncoder) else [])]
+    images = make_image_encoder(settings) if settings.image.name else None
     parts = {
         "encoder": encoder.id,
         "chunks": f"{CHUNKER_VERSION} of {settings.chunk.tokens} tokens",
@@ -89,9 +103,20 @@ def assemble(
         "reader": READER_VERSION,
         "store": STORE_VERSION,
     }
+    if images:  # else nothing changes for those who have none
+        parts["images"] = images.id + ("" if settings.image.passages else " without passages")
     home = Home(home_of(root, settings.home), root, parts)
     store = Store(home.folder / "lance", home.fingerprint, encoder.dim)
-    sync = Sync(root, store, encoder, analyser, reading=settings.read, chunk_tokens=settings.chunk.tokens)
+    sync = Sync(
+        root,
+        store,
+        encoder,
+        analyser,
+        reading=settings.read,
+        chunk_tokens=settings.chunk.tokens,
+        images=images,
+        passages=settings.image.passages,
+    )
     searchers = make_searchers(settings, store, encoder, analyser)
     pipeline = Pipeline(
         searchers[settings.search.mode](),
@@ -103,7 +128,16 @@ def assemble(
         temperature=settings.answer.temperature,
     )
     return KnowledgeBase(
-        root, home, encoder.id, store, sync, searchers, settings.search.mode, pipeline, partial(_in_background, loads)
+        root,
+        home,
+        encoder.id,
+        store,
+        sync,
+        searchers,
+        settings.search.mode,
+        pipeline,
+        partial(_in_background, loads),
+        Pictures(store, images, passages=settings.image.passages) if images else None,
     )
 
 
@@ -143,11 +177,8 @@ def make_reranker(settings: RerankSettings, *, offline: bool) -> Reranker:
     name = settings.model
     if name.startswith(("http://", "https://")):
         return RemoteReranker(name, settings.name, api_key=settings.api_key, budget=max(settings.budget, 1.0))
-    if name.startswith("hub:"):
-        folder = weights.hub_folder(name.removeprefix("hub:"), offline=offline)
-    elif name and Path(name).expanduser().is_dir():
-        folder = Path(name).expanduser()
-    else:
+    folder = _folder(name, offline=offline)
+    if folder is None:
         raise ConfigError(
             f"rerank.model {name!r} is no folder, no hub:OWNER/NAME, no URL: mode rerank needs a model of its own"
         )
@@ -172,13 +203,8 @@ def make_encoder(settings: EncoderSettings, *, offline: bool, progress: Progress
             query_prefix=settings.query_prefix or "",
             passage_prefix=settings.passage_prefix or "",
         )
-    if name in BUILT_IN_ENCODERS:
-        folder = built_in_encoder(name, progress)
-    elif name.startswith("hub:"):
-        folder = weights.hub_folder(name.removeprefix("hub:"), offline=offline)
-    elif Path(name).expanduser().is_dir():
-        folder = Path(name).expanduser()
-    else:
+    folder = built_in_encoder(name, progress) if name in BUILT_IN_ENCODERS else _folder(name, offline=offline)
+    if folder is None:
         known = ", ".join(BUILT_IN_ENCODERS)
         raise ConfigError(
             f"encoder.name {name!r} is no built-in encoder ({known}), no folder, no hub:OWNER/NAME, no URL"
@@ -189,6 +215,33 @@ def make_encoder(settings: EncoderSettings, *, offline: bool, progress: Progress
         passage_prefix=settings.passage_prefix,
         threads=settings.threads,
     )
+
+
+def _folder(name: str, *, offline: bool, files: Sequence[str] = weights.MODEL_FILES) -> Path | None:
+    """A folder, or that of hub:OWNER/NAME; None: the name is neither."""
+    if name.startswith("hub:"):
+        return weights.hub_folder(name.removeprefix("hub:"), offline=offline, files=files)
+    return Path(name).expanduser() if name and Path(name).expanduser().is_dir() else None
+
+
+def make_image_encoder(settings: Settings) -> ImageEncoder:
+    """The model that ``image.name`` names.
+
+    Raises:
+        ConfigError: it names nothing.
+        MissingExtra: Pillow is not installed.
+        WeightsError: its files can't be had, or are not known here.
+    """
+    from damda.embed.clip import ClipEncoder
+
+    image = settings.image
+    if find_spec("PIL") is None:  # it is imported in another process, which could not say so well
+        raise MissingExtra("image.name", "image")
+    folder = _folder(image.name, offline=settings.offline, files=weights.image_files(image.variant))
+    if folder is None:
+        raise ConfigError(f"image.name {image.name!r} is no folder and no hub:OWNER/NAME; see docs/images.md")
+    threads = settings.encoder.threads
+    return ClipEncoder(folder, variant=image.variant, threads=threads, seconds=settings.read.timeout)
 
 
 BUILT_IN_ENCODERS = {

@@ -7,7 +7,9 @@ main guard, and answers come as pickles, which could run code here.
 """
 
 import atexit
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -109,6 +111,24 @@ def answers() -> IO[bytes]:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return out
+
+
+def limit_memory(most: int) -> None:
+    """For the module that a child runs: at most this many bytes from now on, where the system can limit them."""
+    if sys.platform != "win32":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        with contextlib.suppress(ValueError, OSError):  # macOS knows the limit and refuses to set it
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def alarm(seconds: float) -> None:
+    """For the module that a child runs: let the system end this process then; 0: no longer. No Python needs to run for
+    it, so it works while a parser hangs."""
+    if sys.platform != "win32":
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _start(module: str, *arguments: str) -> "subprocess.Popen[bytes]":

@@ -54,6 +54,20 @@ class EncoderSettings(Section):
     threads: int = Field(default=0, ge=0, description="0: as many as there are cores")
 
 
+class ImageSettings(Section):
+    """Images among the documents, found by text and by other images; see docs/images.md."""
+
+    name: str = Field(
+        default="", description="a folder with a CLIP or SigLIP model as two ONNX files, or hub:OWNER/NAME; empty: off"
+    )
+    variant: str = Field(
+        default="", description="which of its ONNX files, e.g. quantized for text_model_quantized.onnx; empty: the full"
+    )
+    passages: bool = Field(
+        default=True, description="encode passages for it too, so that an image finds them; it is most of the work"
+    )
+
+
 class SearchSettings(Section):
     """How passages are found."""
 
@@ -123,6 +137,7 @@ class Settings(Section):
     read: ReadSettings = ReadSettings()
     chunk: ChunkSettings = ChunkSettings()
     encoder: EncoderSettings = EncoderSettings()
+    image: ImageSettings = ImageSettings()
     search: SearchSettings = SearchSettings()
     rerank: RerankSettings = RerankSettings()
     answer: AnswerSettings = AnswerSettings()

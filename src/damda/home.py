@@ -54,7 +54,9 @@ class Home:
         before = self._described().get("parts")
         if not isinstance(before, dict):
             return ""
-        return ", ".join(f"{k} {before.get(k)} -> {v}" for k, v in self._parts.items() if before.get(k) != v)
+        names = [*self._parts, *(before.keys() - self._parts.keys())]
+        pairs = [(name, before.get(name), self._parts.get(name)) for name in names]
+        return ", ".join(f"{name} {old} -> {new}" for name, old, new in pairs if old != new)
 
     def describe(self) -> None:
         """Remember root and parts, in one step."""

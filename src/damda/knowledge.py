@@ -4,13 +4,14 @@ Knows: when the index is brought up to date and what a caller may ask. Does not 
 `assemble.py` hands them in.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from damda.answer.pipeline import Pipeline
-from damda.errors import BusyError
+from damda.errors import BusyError, ConfigError, ReadError
 from damda.home import Home
 from damda.ingest.sync import Report, Sync
 from damda.types import Answer, Chunk, Delta, Document, FileState, Hit, Message, Mode, Progress, Searcher, Where, quiet
@@ -29,6 +30,8 @@ class Reading(Protocol):
 
     def count(self) -> int: ...
 
+    def images(self) -> int: ...
+
     def files(self) -> dict[str, FileState]: ...
 
     def stored(self) -> dict[str, tuple[str, str]]: ...
@@ -38,15 +41,24 @@ class Reading(Protocol):
     def document(self, doc_id: str, version: str) -> Document | None: ...
 
 
+class Pictured(Protocol):
+    """Search for images, and by them."""
+
+    def by_text(self, query: str, k: int, where: Where | None = None) -> list[Hit]: ...
+
+    def by_image(self, image: bytes, k: int, where: Where | None = None, *, images: bool) -> list[Hit]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is stored. ``pending``: files that the next indexing would read or remove."""
+    """What is stored. ``pending``: files that the next indexing would read or remove. Images are no documents here."""
 
     root: str
     home: str
     encoder: str
     documents: int
     chunks: int
+    images: int
     pending: int
     failed: tuple[FileState, ...]
 
@@ -68,8 +80,10 @@ class KnowledgeBase:
         mode: Mode,
         pipeline: Pipeline,
         load: Callable[[], None],
+        pictures: Pictured | None = None,
     ) -> None:
         self.root = root
+        self._pictures = pictures
         self._home, self._encoder_id = home, encoder_id
         self._store, self._sync, self._pipeline = store, sync, pipeline
         self._searchers, self._mode = searchers, mode
@@ -158,6 +172,44 @@ class KnowledgeBase:
         self.warm()
         return self._searchers[mode or self._mode]().search(queries, k, where)
 
+    def search_images(self, query: str, k: int = 10, *, where: Where | None = None) -> list[Hit]:
+        """The ``k`` images that are nearest to a text; ``chunk.source`` is the file, ``chunk.text`` empty.
+
+        Raises:
+            ConfigError: images are switched off.
+        """
+        return self._seeing().by_text(query, k, where)
+
+    def search_by_image(
+        self, image: str | os.PathLike[str] | bytes, k: int = 10, *, images: bool = False, where: Where | None = None
+    ) -> list[Hit]:
+        """The ``k`` passages that are nearest to an image.
+
+        Args:
+            image: a file, or the content of one.
+            k: at most so many.
+            images: find images instead of passages.
+            where: which documents count.
+
+        Raises:
+            ConfigError: images are switched off.
+            ReadError: it is no image.
+        """
+        seeing = self._seeing()
+        if isinstance(image, bytes):
+            return seeing.by_image(image, k, where, images=images)
+        path = Path(image).expanduser()
+        try:
+            return seeing.by_image(path.read_bytes(), k, where, images=images)
+        except (OSError, ReadError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ReadError(f"{path}: {reason}") from error
+
+    def _seeing(self) -> Pictured:
+        if self._pictures is None:
+            raise ConfigError("images are switched off: set image.name to a model that sees them (docs/images.md)")
+        return self._pictures
+
     def document(self, doc_id: str, version: str) -> Document | None:
         """A stored document, to show a hit or a quote in its place."""
         return self._store.document(doc_id, version)
@@ -173,12 +225,14 @@ class KnowledgeBase:
     def status(self) -> Status:
         """What is stored, and what is not and why."""
         files = self._store.files().values()
+        images = self._store.images()
         return Status(
             root=str(self.root),
             home=str(self._home.folder),
             encoder=self._encoder_id,
-            documents=sum(f.documents for f in files),
+            documents=sum(f.documents for f in files) - images,
             chunks=self._store.count(),
+            images=images,
             pending=self._sync.pending(),
             failed=tuple(sorted((f for f in files if f.error), key=lambda f: f.source)),
         )

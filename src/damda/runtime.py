@@ -41,8 +41,12 @@ def open_tokenizer(path: Path) -> "Tokenizer":
     return tokenizer
 
 
-def open_session(path: Path) -> Any:  # onnxruntime ships no type of its own for sessions  # noqa: ANN401
+def open_session(path: Path, *, threads: int = 1) -> Any:  # onnxruntime ships no type of its own  # noqa: ANN401
     """A model, one thread a call: several calls side by side scale with the cores, one product over threads does not.
+
+    Args:
+        path: the ONNX file.
+        threads: for models whose inputs come one at a time.
 
     Raises:
         WeightsError: it can't be loaded.
@@ -51,7 +55,7 @@ def open_session(path: Path) -> Any:  # onnxruntime ships no type of its own for
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

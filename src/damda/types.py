@@ -78,7 +78,9 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage that a search found. ``by`` names the search: bm25, dense, rrf, convex, hybrid, rerank.
+    """A passage that a search found. ``by`` names the search: bm25, dense, rrf, convex, hybrid, rerank, image.
+
+    An image is a passage without text, from 0 to 0; its file is ``chunk.source``.
 
     Scores of different searches can't be compared; ``cosine`` and ``bm25`` carry the parts of a fused score where
     they are known (NaN where not), for readers that judge how sure a hit is.
@@ -173,7 +175,10 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A document ready to be stored: ``morphemes[i]`` and ``vectors[i]`` belong to ``chunks[i]``."""
+    """A document ready to be stored: ``morphemes[i]`` and ``vectors[i]`` belong to ``chunks[i]``.
+
+    In the space of an image encoder there are no morphemes.
+    """
 
     document: Document
     chunks: Sequence[Chunk]
@@ -183,7 +188,10 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What is stored of one file. ``stamp`` changes when the file does; ``error`` says why nothing is stored."""
+    """What is stored of one file. ``stamp`` changes when the file does; ``error`` says why nothing is stored.
+
+    An image is a document without passages.
+    """
 
     source: str
     stamp: str
@@ -210,6 +218,21 @@ class Encoder(Protocol):
         ...
 
 
+class ImageEncoder(Protocol):
+    """Text and images to vectors of one space. ``id`` changes whenever the vectors would."""
+
+    @property
+    def id(self) -> str: ...
+
+    def encode(self, texts: Sequence[str], *, kind: Kind) -> "NDArray[np.float32]":
+        """Unit-length vectors, shape (len(texts), dim); what does not fit the window is cut off."""
+        ...
+
+    def encode_images(self, images: Sequence[bytes]) -> "NDArray[np.float32]":
+        """Unit-length vectors of image files' content, shape (len(images), dim); ReadError where there is no image."""
+        ...
+
+
 class Analyser(Protocol):
     """Text to the words that a lexical search knows. ``id`` changes whenever they would."""
 
@@ -228,8 +251,13 @@ class Library(Protocol):
         """Document id -> (source, version) of everything that searches can find."""
         ...
 
-    def put(self, prepared: Sequence[Prepared]) -> None:
-        """Store documents; whatever was stored under the same ids is replaced."""
+    def put(self, prepared: Sequence[Prepared], pictured: Sequence[Prepared] = ()) -> None:
+        """Store documents; whatever was stored under the same ids is replaced.
+
+        Args:
+            prepared: texts.
+            pictured: images, and the texts once more, with vectors in the space of an image encoder.
+        """
         ...
 
     def forget(self, doc_ids: Sequence[str]) -> None: ...

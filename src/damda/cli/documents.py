@@ -88,6 +88,8 @@ def status(
         show.as_json(state)
         return
     show.out.print(f"documents  {state.documents} in {state.chunks} passages")
+    if state.images:
+        show.out.print(f"images     {state.images}")
     show.out.print(f"pending    {state.pending} files changed since; `damda index` reads them")
     show.out.print(f"encoder    {escape(state.encoder)}")
     show.out.print(f"home       {escape(state.home)}")

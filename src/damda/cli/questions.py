@@ -25,11 +25,11 @@ from damda.cli.app import (
     flags,
     pairs,
 )
-from damda.cli.documents import opened_warm, refreshed
+from damda.cli.documents import opened, opened_warm, refreshed
 
 if TYPE_CHECKING:
     from damda.knowledge import KnowledgeBase
-    from damda.types import Answer, Message, Where
+    from damda.types import Answer, Hit, Message, Where
 
 
 @app.command(
@@ -103,7 +103,8 @@ def chat(
 
 @app.command(
     epilog="Examples: damda search ./documents '연차 휴가' -k 5  |  "
-    "damda search corpus.jsonl --queries queries.jsonl --run bm25.run --mode bm25"
+    "damda search corpus.jsonl --queries queries.jsonl --run bm25.run --mode bm25  |  "
+    "damda search ./documents '파란 막대 그래프' --images  |  damda search ./documents --image photo.png"
 )
 def search(
     path: Root,
@@ -116,6 +117,10 @@ def search(
     ] = None,
     tag: Annotated[
         str | None, typer.Option("--tag", help="Name of the run in its last column. Default: the mode.")
+    ] = None,
+    images: Annotated[bool, typer.Option("--images", help="Find images instead of passages (image.name).")] = False,
+    image: Annotated[
+        Path | None, typer.Option("--image", help="Look for what this image shows, instead of a QUERY.")
     ] = None,
     k: Annotated[
         int | None, typer.Option("-k", help="Hits a query. Default: 10; 100 for a run.", min=1, max=1000)
@@ -131,21 +136,24 @@ def search(
     quiet: QuietFlag = False,
     verbose: VerboseFlag = False,
 ) -> None:
-    """Find passages; no answer is made of them."""
+    """Find passages, or images; no answer is made of them."""
     from damda.cli import show
 
-    if (query is None) == (queries is None) or (run is None) != (queries is None):
-        raise typer.BadParameter("give either a QUERY, or --queries FILE together with --run FILE")
+    if [query, queries, image].count(None) != 2 or (run is None) != (queries is None):
+        raise typer.BadParameter("give one of QUERY, --image FILE, or --queries FILE together with --run FILE")
+    if images and queries:
+        raise typer.BadParameter("--images takes a QUERY or --image FILE, no --queries")
     asked = _read_queries(queries) if queries else []
-    kb = opened_warm(path, config, flags(set_, home=home, search__mode=mode), silent=quiet or json)
+    open_kb = opened if images or image else opened_warm  # looking at images needs neither words nor passages' vectors
+    kb = open_kb(path, config, flags(set_, home=home, search__mode=mode), silent=quiet or json)
     refreshed(kb, silent=quiet or json, verbose=verbose)
     where = _where(source, glob, meta)
     if run is not None:
         _write_run(kb, asked, run, k or 100, where, tag, silent=quiet or json)
         return
-    found = kb.search(query or "", k or 10, where=where)
+    found = _found(kb, query, image, images, k or 10, where)
     if not found:
-        show.note(_why_nothing(where), silent=quiet)
+        show.note(_why_nothing(where, images), silent=quiet)
     if json:
         show.as_json(found)
     else:
@@ -163,10 +171,19 @@ def _where(source: str | None, glob: str | None, meta: list[str] | None) -> "Whe
     return None if where == Where() else where
 
 
-def _why_nothing(where: "Where | None") -> str:
-    return (
-        "no stored document matches the filter" if where else "nothing is stored: the folder has no readable documents"
-    )
+def _found(
+    kb: "KnowledgeBase", query: str | None, image: Path | None, images: bool, k: int, where: "Where | None"
+) -> "list[Hit]":
+    if image is not None:
+        return kb.search_by_image(image, k, images=images, where=where)
+    return kb.search_images(query or "", k, where=where) if images else kb.search(query or "", k, where=where)
+
+
+def _why_nothing(where: "Where | None", images: bool = False) -> str:
+    what = "image" if images else "document"
+    if where:
+        return f"no stored {what} matches the filter"
+    return f"nothing is stored: the folder has no readable {what}s"
 
 
 def _streamed(

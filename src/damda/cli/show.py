@@ -97,6 +97,8 @@ def _lines() -> Progress:
 def report(done: "Report", *, verbose: bool) -> None:
     """What an indexing run did."""
     parts = [f"{done.documents} documents stored ({done.chunks} passages)", f"{done.unchanged} files unchanged"]
+    if done.images:
+        parts.insert(1, f"{done.images} images")
     if done.removed:
         parts.append(f"{done.removed} removed")
     if done.skipped:
@@ -140,7 +142,8 @@ def hits(found: list[Hit], root: Path, *, verbose: bool) -> None:
     """Search results."""
     for n, hit in enumerate(found, 1):
         out.print(f"[bold]{n}[/bold]  {hit_place(hit, root)}  [dim]{hit.by} {hit.score:.3f}[/dim]")
-        out.print("   " + escape(hit.chunk.text if verbose else _short(hit.chunk.text)))
+        if hit.chunk.text:
+            out.print("   " + escape(hit.chunk.text if verbose else _short(hit.chunk.text)))
 
 
 def place(quote: Quote, root: Path) -> str:
@@ -153,7 +156,8 @@ def place(quote: Quote, root: Path) -> str:
 def hit_place(hit: Hit, root: Path) -> str:
     """Like `place`, for a passage."""
     chunk = hit.chunk
-    parts = (_link(chunk.source, root, None), escape(chunk.heading), f"{chunk.start}–{chunk.end}")
+    span = f"{chunk.start}–{chunk.end}" if chunk.text else ""
+    parts = (_link(chunk.source, root, None), escape(chunk.heading), span)
     return " · ".join(part for part in parts if part)
 
 

@@ -26,6 +26,18 @@ FORMATS = {
 }
 """Ending, without its dot and in lower case -> format."""
 
+IMAGES = {
+    "png": "png",
+    "jpg": "jpeg",
+    "jpeg": "jpeg",
+    "webp": "webp",
+    "gif": "gif",
+    "bmp": "bmp",
+    "tif": "tiff",
+    "tiff": "tiff",
+}
+"""The same for images, which are only read where there is a model that sees them."""
+
 OLD = {"doc": "docx", "xls": "xlsx", "ppt": "pptx"}
 """Endings of old binary formats -> what to save them as. Files so named may be anything, often HTML."""
 

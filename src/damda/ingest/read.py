@@ -25,6 +25,7 @@ _NO_TEXT = {
     "hwpx": "no text, only pictures; OCR it first",
     "docx": "no text, only pictures; OCR it first",
 }
+_EMPTY = "empty (0 bytes); delete it or write it again"
 _PROPERTIES = frozenset(("pdf", "docx", "pptx", "hwp", "hwpx"))
 _HEADED = frozenset(("html", "docx", "hwp", "hwpx"))
 
@@ -44,7 +45,7 @@ def read(found: Found, settings: ReadSettings) -> list[Document]:
     """
     data = _bytes(found.path, settings.max_bytes)
     if not data:
-        raise ReadError("empty (0 bytes); delete it or write it again")
+        raise ReadError(_EMPTY)
     name = formats.ending(found.path.name)
     kind = formats.identify(data, name)
     if kind == "jsonl":
@@ -63,6 +64,20 @@ def read(found: Found, settings: ReadSettings) -> list[Document]:
             pages=pages,
         )
     ]
+
+
+def read_image(found: Found, settings: ReadSettings) -> tuple[Document, bytes]:
+    """An image file as a document without text, and its bytes; what they show is not looked at.
+
+    Raises:
+        ReadError: the file can't be read.
+    """
+    data = _bytes(found.path, settings.max_bytes)
+    if not data:
+        raise ReadError(_EMPTY)
+    name = found.source.rpartition("/")[2].rpartition(".")[0]
+    meta = {"format": formats.IMAGES[formats.ending(found.path.name)]}
+    return Document(found.source, "", name, found.source, _version(data), meta), data
 
 
 def _corpus(data: bytes, source: str, settings: ReadSettings) -> list[Document]:

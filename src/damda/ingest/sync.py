@@ -17,9 +17,20 @@ from pathlib import Path
 from damda.config import ReadSettings
 from damda.errors import ReadError
 from damda.ingest.chunk import chunk
-from damda.ingest.read import read
+from damda.ingest.formats import IMAGES, ending
+from damda.ingest.read import read, read_image
 from damda.ingest.walk import Found, Skipped, walk
-from damda.types import Analyser, Chunk, Document, Encoder, FileState, Library, Prepared, Progress
+from damda.types import (
+    Analyser,
+    Chunk,
+    Document,
+    Encoder,
+    FileState,
+    ImageEncoder,
+    Library,
+    Prepared,
+    Progress,
+)
 
 # A batch is stored when it has this many passages, or has waited this long: what a kill can cost.
 _BATCH_CHUNKS = 256
@@ -32,7 +43,7 @@ _TAKEN = "already stored from "
 
 @dataclass(slots=True)
 class Report:
-    """What a sync did.
+    """What a sync did. Images are counted by themselves, not among the documents.
 
     ``rebuilt`` names the settings that changed so that everything was encoded again. ``seconds`` says where the time
     went (stages overlap, so they add up to more than ``wall``).
@@ -43,6 +54,7 @@ class Report:
     removed: int = 0
     documents: int = 0
     chunks: int = 0
+    images: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     failed: list[FileState] = field(default_factory=list)
     rebuilt: str = ""
@@ -65,6 +77,7 @@ class _Piece:
     new: list[tuple[Document, list[Chunk]]]
     gone: list[str] = field(default_factory=list)
     state: FileState | None = None
+    image: Prepared | None = None
     changed: bool = True
     """Of a last piece: whether the file brought or lost a document, or is new; its stamp alone may have changed."""
 
@@ -83,6 +96,8 @@ class Sync:
         analyser: makes the words.
         reading: limits for reading.
         chunk_tokens: most tokens of a passage.
+        images: makes the vectors of images; None: images are passed over.
+        passages: whether it encodes the passages too, so that an image finds them.
     """
 
     def __init__(
@@ -94,14 +109,17 @@ class Sync:
         *,
         reading: ReadSettings,
         chunk_tokens: int,
+        images: ImageEncoder | None = None,
+        passages: bool = True,
     ) -> None:
         self._root, self._library = root, library
         self._encoder, self._analyser = encoder, analyser
         self._reading, self._chunk_tokens = reading, chunk_tokens
+        self._images, self._passages = images, passages
 
     def pending(self) -> int:
         """Files that the next run would read or remove. Looks at the folder only; reads no file."""
-        found, _ = walk(self._root, self._reading)
+        found, _ = self._walk()
         known = self._library.files()
         changed = sum(known.get(f.source) is None or known[f.source].stamp != f.stamp for f in found)
         return changed + len(known.keys() - {f.source for f in found})
@@ -119,7 +137,7 @@ class Sync:
         """
         begun = time.perf_counter()
         report = Report()
-        found, report.skipped = walk(self._root, self._reading)
+        found, report.skipped = self._walk()
         known = self._library.files()
         changed = [f for f in found if f.source not in known or known[f.source].stamp != f.stamp]
         gone = sorted(known.keys() - {f.source for f in found})
@@ -149,6 +167,9 @@ class Sync:
         report.wall = time.perf_counter() - begun
         return report
 
+    def _walk(self) -> tuple[list[Found], list[Skipped]]:
+        return walk(self._root, self._reading, images=self._images is not None)
+
     def _remove(self, gone: list[str], here: set[str], stored: dict[str, tuple[str, str]], report: Report) -> None:
         # Not only those of gone: a killed run stored documents without their file's state, and that file may be gone.
         doc_ids = [doc_id for doc_id, (source, _) in stored.items() if source not in here]
@@ -173,6 +194,10 @@ class Sync:
             unread.remove(found.source)
             old = by_source.get(found.source, [])
             try:
+                if self._images is not None and ending(found.path.name) in IMAGES:
+                    yield self._image(found, self._images, stored, unread)
+                    report.clock("images", since)
+                    continue
                 documents = read(found, self._reading)
                 _check_ids(documents, stored, unread)
             except ReadError as error:
@@ -180,6 +205,20 @@ class Sync:
                 continue
             report.clock("read", since)
             yield from self._pieces(found, documents, old, stored, report)
+
+    def _image(
+        self, found: Found, images: ImageEncoder, stored: dict[str, tuple[str, str]], unread: set[str]
+    ) -> _Piece:
+        """An image with its vector. It is encoded here, one at a time, since only then is it known to be one."""
+        document, data = read_image(found, self._reading)
+        _check_ids([document], stored, unread)
+        state = FileState(found.source, found.stamp, 1)
+        if stored.get(document.id) == (found.source, document.version):
+            return _Piece(found.size, [], state=state, changed=False)
+        vectors = images.encode_images([data])
+        stored[document.id] = (found.source, document.version)
+        place = Chunk(f"{document.id}#0", document.id, "", 0, 0, document.title, "", found.source, document.version)
+        return _Piece(found.size, [], state=state, image=Prepared(document, [place], [], vectors))
 
     def _pieces(
         self,
@@ -232,8 +271,9 @@ class Sync:
                     progress("reading and encoding", at + int(size * share), total)
 
                 prepared = self._prepare(documents, analyser, report, advance)
+                pictured = self._pictured(prepared, report) + [piece.image for piece in batch if piece.image]
                 since = time.perf_counter()
-                self._commit(batch, prepared)
+                self._commit(batch, prepared, pictured)
                 report.clock("write", since)
                 done += size
                 progress("reading and encoding", done, total)
@@ -273,10 +313,21 @@ class Sync:
             at = to
         return prepared
 
-    def _commit(self, batch: list[_Piece], prepared: list[Prepared]) -> None:
-        if prepared:
-            self._library.put(prepared)
-        here = {p.document.id for p in prepared}
+    def _pictured(self, prepared: Sequence[Prepared], report: Report) -> list[Prepared]:
+        """The same passages with vectors in the space of the images."""
+        if self._images is None or not self._passages:
+            return []
+        begun, pictured = time.perf_counter(), []
+        for p in prepared:
+            vectors = self._images.encode([piece.in_context() for piece in p.chunks], kind="passage")
+            pictured.append(Prepared(p.document, p.chunks, [], vectors))
+        report.clock("encode for images", begun)
+        return pictured
+
+    def _commit(self, batch: list[_Piece], prepared: list[Prepared], pictured: list[Prepared]) -> None:
+        if prepared or pictured:
+            self._library.put(prepared, pictured)
+        here = {p.document.id for p in (*prepared, *pictured)}
         self._library.forget([doc_id for piece in batch for doc_id in piece.gone if doc_id not in here])
         self._library.record([piece.state for piece in batch if piece.state])
 
@@ -301,6 +352,7 @@ def _check_ids(documents: list[Document], stored: dict[str, tuple[str, str]], un
 def _count(report: Report, batch: list[_Piece]) -> None:
     for piece in batch:
         report.documents += len(piece.new)
+        report.images += piece.image is not None
         report.chunks += piece.chunks
         if piece.state and piece.state.error:
             report.failed.append(piece.state)
@@ -315,7 +367,7 @@ def _batched(pieces: Iterator[_Piece]) -> Iterator[list[_Piece]]:
     size, since = 0, time.monotonic()
     for piece in pieces:
         batch.append(piece)
-        size += piece.chunks
+        size += piece.chunks + (piece.image is not None)
         if size >= _BATCH_CHUNKS or time.monotonic() - since > _BATCH_SECONDS:
             yield batch
             batch, size, since = [], 0, time.monotonic()

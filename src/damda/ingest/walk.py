@@ -14,7 +14,7 @@ from pathspec import GitIgnoreSpec
 
 from damda.config import ReadSettings
 from damda.errors import ReadError
-from damda.ingest.formats import FORMATS, OLD, ending
+from damda.ingest.formats import FORMATS, IMAGES, OLD, ending
 
 IGNORE_FILE = ".damdaignore"
 IGNORED = (".*", "node_modules/", "__pycache__/", "~$*", "Thumbs.db", "desktop.ini")
@@ -46,8 +46,10 @@ class Skipped:
     reason: str
 
 
-def walk(root: Path, settings: ReadSettings) -> tuple[list[Found], list[Skipped]]:
+def walk(root: Path, settings: ReadSettings, *, images: bool = False) -> tuple[list[Found], list[Skipped]]:
     """The files below ``root``, or ``root`` itself if it is a file, and what was passed over and why.
+
+    With ``images``, those are found too; without, they are passed over like any unknown format.
 
     Symbolic links are followed to what lies inside the root, and only to what is not read under its own name.
 
@@ -61,7 +63,7 @@ def walk(root: Path, settings: ReadSettings) -> tuple[list[Found], list[Skipped]
         status = root.stat()
     except OSError as error:
         raise ReadError(f"{root} can't be found ({error.strerror}); name a folder or file that exists") from error
-    walker = _Walker(root, settings)
+    walker = _Walker(root, settings, FORMATS.keys() | OLD.keys() | (IMAGES.keys() if images else set()))
     if stat.S_ISDIR(status.st_mode):
         walker.folder_of_documents()
     else:
@@ -78,6 +80,7 @@ def stamp(status: os.stat_result) -> str:
 class _Walker:
     root: Path
     settings: ReadSettings
+    endings: set[str]
     found: list[Found] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     _sources: dict[str, str] = field(default_factory=dict)
@@ -99,7 +102,7 @@ class _Walker:
         reason = ""
         if not stat.S_ISREG(status.st_mode):
             reason = "not a regular file (a pipe, socket or device)"
-        elif kind not in FORMATS and kind not in OLD:
+        elif kind not in self.endings:
             reason = f"unknown format .{kind}" if kind else "no ending that tells its format"
         elif kind == "jsonl" and source.rpartition("/")[2].startswith("queries"):
             reason = "questions, not documents (the BEIR layout's queries.jsonl)"

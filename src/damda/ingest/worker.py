@@ -8,15 +8,13 @@ JSON, since an answer must not be able to run code in the process that asked. It
 itself when a file takes too long, so it never outlives the process that asked.
 """
 
-import contextlib
 import json
 import re
-import signal
 import sys
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING
 
-from damda.child import answers
+from damda.child import alarm, answers, limit_memory
 from damda.errors import ReadError
 from damda.ingest import containers
 from damda.ingest.structure import Cell, Parsed, heading, table
@@ -34,13 +32,13 @@ _DAMAGED = "damaged or cut off; open it in its program and save it again"
 def main() -> None:
     """Answer requests until the input ends."""
     out = answers()
-    _limit_memory()
+    limit_memory(_MEMORY)
     while header := sys.stdin.buffer.readline():
         request = json.loads(header)
         data = sys.stdin.buffer.read(request["size"])
-        _alarm(request["seconds"] + _GRACE)
+        alarm(request["seconds"] + _GRACE)
         answer = _answer(request["format"], data, request["chars"])
-        _alarm(0)
+        alarm(0)
         _send(out, answer)
 
 
@@ -70,22 +68,6 @@ def _answer(name: str, data: bytes, chars: int) -> dict[str, object]:
 
 def _short(error: BaseException) -> str:
     return re.sub(r"\s+", " ", str(error))[:120]
-
-
-def _limit_memory() -> None:
-    if sys.platform != "win32":
-        import resource
-
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        most = _MEMORY if hard == resource.RLIM_INFINITY else min(_MEMORY, hard)
-        with contextlib.suppress(ValueError, OSError):  # macOS knows the limit and refuses to set it
-            resource.setrlimit(resource.RLIMIT_AS, (most, hard))
-
-
-def _alarm(seconds: float) -> None:
-    """Let the system end this process then: no Python needs to run for it, so it works while a parser hangs."""
-    if sys.platform != "win32":
-        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _pdf(data: bytes) -> Parsed:

@@ -25,6 +25,13 @@ def chunk_schema(dim: int) -> "pa.Schema":
     return pa.schema([*text, *rest, ("vector", pa.list_(pa.float32(), dim))])
 
 
+def picture_schema(dim: int) -> "pa.Schema":
+    import pyarrow as pa
+
+    chunks = chunk_schema(dim)
+    return chunks.set(chunks.get_field_index("words"), pa.field("image", pa.bool_()))
+
+
 def document_schema() -> "pa.Schema":
     import pyarrow as pa
 
@@ -57,14 +64,28 @@ def _pairs(document: Document) -> list[str]:
 def chunk_rows(prepared: Sequence[Prepared], dim: int) -> "pa.Table":
     import pyarrow as pa
 
-    schema = chunk_schema(dim)
+    words = [" ".join(words) for p in prepared for words in p.morphemes]
+    return pa.table(_chunk_columns(prepared, dim) | {"words": words}, chunk_schema(dim))
+
+
+def picture_rows(pictured: Sequence[Prepared]) -> "pa.Table":
+    """At least one; an image is a passage without text."""
+    import pyarrow as pa
+
+    dim = pictured[0].vectors.shape[1]
+    images = [not chunk.text for p in pictured for chunk in p.chunks]
+    return pa.table(_chunk_columns(pictured, dim) | {"image": images}, picture_schema(dim))
+
+
+def _chunk_columns(prepared: Sequence[Prepared], dim: int) -> dict[str, Any]:
+    import pyarrow as pa
+
     chunks = [chunk for p in prepared for chunk in p.chunks]
     columns: dict[str, Any] = {name: [getattr(chunk, name) for chunk in chunks] for name in COLUMNS}
     columns["meta"] = [_pairs(p.document) for p in prepared for _ in p.chunks]
-    columns["words"] = [" ".join(words) for p in prepared for words in p.morphemes]
     vectors = np.concatenate([p.vectors for p in prepared]) if chunks else np.empty((0, dim), np.float32)
     columns["vector"] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel(), pa.float32()), dim)
-    return pa.table(columns, schema)
+    return columns
 
 
 def as_document(row: dict[str, Any]) -> Document:

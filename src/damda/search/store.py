@@ -5,6 +5,8 @@ Knows: the tables, what is atomic. Does not know: encoders, morphemes (it stores
 Three tables. ``chunks-F`` has a row a passage: its words, its vector, the document's version. ``files-F`` has a row a
 file. ``documents-F`` has the texts by (id, version). F is the fingerprint of everything that decides what a passage row
 holds, so rows of two encoders never share a table, and offsets never meet a text that was read in another way.
+With an image encoder there is a fourth: ``pictures-F`` has a row an image, and the passages once more, with vectors of
+its space. It is written before ``chunks-F``: a run that was killed in between stores the same passages again.
 
 The commit to ``chunks-F`` is what makes a document visible, all of it at once: its text is written before that commit,
 and the text of the version that it replaces is removed when the run ends (a process that is reading keeps the state
@@ -29,6 +31,8 @@ from damda.search.rows import (
     document_schema,
     file_rows,
     file_schema,
+    picture_rows,
+    picture_schema,
 )
 from damda.search.view import View
 from damda.search.where import among, quoted
@@ -82,40 +86,41 @@ class Store:
 
     def stored(self) -> dict[str, tuple[str, str]]:
         """Document id -> (source, version) of everything that searches can find."""
-        table = self._open(self._chunks)
-        if table is None:
-            return {}
-        with self._reported("reading"):
-            rows = table.search().select(["doc_id", "source", "version"]).to_arrow()
-        columns = (rows.column(name).to_pylist() for name in ("doc_id", "source", "version"))
-        return {doc_id: (source, version) for doc_id, source, version in zip(*columns, strict=True)}
+        found: dict[str, tuple[str, str]] = {}
+        for name, condition in ((self._chunks, "true"), (self._pictures, "image")):
+            if (table := self._open(name)) is not None:
+                with self._reported("reading"):
+                    rows = table.search().where(condition).select(["doc_id", "source", "version"]).to_arrow()
+                columns = (rows.column(name).to_pylist() for name in ("doc_id", "source", "version"))
+                found |= {doc_id: (source, version) for doc_id, source, version in zip(*columns, strict=True)}
+        return found
 
-    def put(self, prepared: Sequence[Prepared]) -> None:
-        """Store documents; whatever was stored under the same ids is replaced, in one commit.
+    def put(self, prepared: Sequence[Prepared], pictured: Sequence[Prepared] = ()) -> None:
+        """Store documents; whatever was stored under the same ids is replaced, in one commit a table.
 
         Raises:
             StoreError: the disk refused; what was stored before is intact.
         """
         with self._reported("storing"):
-            ids = among("doc_id", [p.document.id for p in prepared])
+            documents = {p.document.id: p.document for p in (*prepared, *pictured)}
             texts = self._make(self._documents, document_schema())
-            _replace(texts, ["id", "version"], document_rows([p.document for p in prepared]))
+            _replace(texts, ["id", "version"], document_rows([*documents.values()]))
+            if pictured:
+                pictures = self._make(self._pictures, picture_schema(pictured[0].vectors.shape[1]))
+                _put(pictures, picture_rows(pictured), pictured)
             chunks = self._make(self._chunks, chunk_schema(self._dim))
-            rows = chunk_rows(prepared, self._dim)
-            if chunks.count_rows(ids):
-                _replace(chunks, ["id"], rows, else_delete=ids)
-            else:
-                chunks.add(rows)
+            if prepared:
+                _put(chunks, chunk_rows(prepared, self._dim), prepared)
             self._view = None
 
     def forget(self, doc_ids: Sequence[str]) -> None:
-        """Remove documents, in one commit."""
-        table = self._open(self._chunks)
-        if table is None or not doc_ids:
-            return
-        with self._reported("removing"):
-            table.delete(among("doc_id", doc_ids))
-            self._view = None
+        """Remove documents, in one commit a table."""
+        for name in (self._pictures, self._chunks):
+            table = self._open(name)
+            if table is not None and doc_ids:
+                with self._reported("removing"):
+                    table.delete(among("doc_id", doc_ids))
+        self._view = None
 
     def record(self, files: Sequence[FileState], gone: Sequence[str] = ()) -> None:
         """Remember the state of files, and forget that of ``gone``."""
@@ -127,17 +132,12 @@ class Store:
                 table.delete(among("source", gone))
 
     def unfinished(self) -> bool:
-        """Whether old tables are left, or passages are outside the index: they are found all the same, more slowly."""
+        """Whether old tables are left, or rows are outside their index: they are found all the same, more slowly."""
         if self._left_over():
             return True
-        chunks = self._open(self._chunks)
-        if chunks is None:
-            return False
+        tables = ((self._open(self._chunks), "words"), (self._open(self._pictures), "doc_id"))
         with self._reported("reading"):
-            if not chunks.count_rows():
-                return False
-            stats = [chunks.index_stats(index.name) for index in chunks.list_indices() if "words" in index.columns]
-            return not stats or stats[0] is None or stats[0].num_unindexed_rows > 0
+            return any(table is not None and _unindexed(table, column) for table, column in tables)
 
     def finish(self, progress: Progress) -> None:
         """Bring the indexes up to date, drop texts and tables that nobody needs any more."""
@@ -151,7 +151,10 @@ class Store:
                 chunks.optimize(cleanup_older_than=_KEEP_VERSIONS)
                 self._view = None
             progress("building indexes", 2, steps)
-            self._drop_unused_texts()
+            self._drop_unused(self._documents, "id")
+            if (pictures := self._open(self._pictures)) is not None:
+                _index_ids(pictures)
+            self._drop_unused(self._pictures, "doc_id")
             if (files := self._open(self._files)) is not None:
                 files.optimize(cleanup_older_than=_KEEP_VERSIONS)
             progress("building indexes", 3, steps)
@@ -160,7 +163,7 @@ class Store:
             progress("building indexes", steps, steps)
 
     def _index(self, chunks: "lancedb.table.Table") -> None:
-        from lancedb.index import FTS, BTree, IvfRq
+        from lancedb.index import FTS, IvfRq
 
         have = {name for index in chunks.list_indices() for name in index.columns}
         if "words" not in have:
@@ -175,25 +178,22 @@ class Store:
                 with_position=False,
             )
             chunks.create_index("words", config=plain)
-        for column in ("id", "doc_id"):
-            if column not in have:
-                chunks.create_index(column, config=BTree())
+        _index_ids(chunks)
         if "vector" not in have and chunks.count_rows() >= _APPROXIMATE_FROM:
             chunks.create_index("vector", config=IvfRq(distance_type="cosine"))
 
-    def _drop_unused_texts(self) -> None:
-        documents = self._open(self._documents)
-        if documents is None:
+    def _drop_unused(self, name: str, key: str) -> None:
+        """Rows of documents, or of versions of them, that searches can't find."""
+        table = self._open(name)
+        if table is None:
             return
         used = {(doc_id, version) for doc_id, (_, version) in self.stored().items()}
-        rows = documents.search().select(["id", "version"]).to_arrow().to_pylist()
-        unused = [row for row in rows if (row["id"], row["version"]) not in used]
+        rows = table.search().select([key, "version"]).to_arrow()
+        unused = sorted({*zip(*(rows.column(name).to_pylist() for name in (key, "version")), strict=True)} - used)
         for start in range(0, len(unused), 500):
-            pairs = (
-                f"(id = {quoted(r['id'])} AND version = {quoted(r['version'])})" for r in unused[start : start + 500]
-            )
-            documents.delete(" OR ".join(pairs))
-        documents.optimize(cleanup_older_than=_KEEP_VERSIONS)
+            pairs = (f"({key} = {quoted(i)} AND version = {quoted(v)})" for i, v in unused[start : start + 500])
+            table.delete(" OR ".join(pairs))
+        table.optimize(cleanup_older_than=_KEEP_VERSIONS)
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -208,6 +208,22 @@ class Store:
             return 0
         with self._reported("reading"):
             return int(table.count_rows())
+
+    def images(self) -> int:
+        """Images stored."""
+        table = self._open(self._pictures)
+        if table is None:
+            return 0
+        with self._reported("reading"):
+            return int(table.count_rows("image"))
+
+    def pictures(self, *, images: bool) -> View:
+        """The images as they are now, or the passages in their space. Searched exactly: the vectors of texts and of
+        images lie apart, and an approximate index would look for the one among the other."""
+        with self._reported("opening"):
+            there = self._pictures in self._names()
+            table = self._connect().open_table(self._pictures) if there else None
+        return View(table, self._reported, only="image" if images else "NOT image")
 
     def view(self) -> View:
         """The passages as they are now, for one search; what another process stored may be half a second late.
@@ -227,7 +243,7 @@ class Store:
                 exists = self._open(self._chunks) is not None
                 with self._reported("opening"):
                     table = self._connect().open_table(self._chunks) if exists else None
-                self._view = View(table, self._dim, self._reported)
+                self._view = View(table, self._reported)
             return self._view
 
     def _look(self) -> None:
@@ -273,6 +289,10 @@ class Store:
     @property
     def _documents(self) -> str:
         return f"documents-{self.fingerprint}"
+
+    @property
+    def _pictures(self) -> str:
+        return f"pictures-{self.fingerprint}"
 
     def _connect(self) -> "lancedb.DBConnection":
         import lancedb
@@ -332,6 +352,32 @@ class Store:
             full = "No space left" in reason or "os error 28" in reason
             advice = "free some space and run again" if full else "if it stays so, delete that folder and index again"
             raise StoreError(f"{doing} in {self.folder} failed: {reason}; {advice}") from error
+
+
+def _index_ids(table: "lancedb.table.Table") -> None:
+    from lancedb.index import BTree
+
+    have = {name for index in table.list_indices() for name in index.columns}
+    for column in ("id", "doc_id"):
+        if column not in have:
+            table.create_index(column, config=BTree())
+
+
+def _unindexed(table: "lancedb.table.Table", column: str) -> bool:
+    """Whether rows are outside the index over the column."""
+    if not table.count_rows():
+        return False
+    stats = [table.index_stats(index.name) for index in table.list_indices() if column in index.columns]
+    return not stats or stats[0] is None or stats[0].num_unindexed_rows > 0
+
+
+def _put(table: "lancedb.table.Table", rows: "pa.Table", prepared: Sequence[Prepared]) -> None:
+    """In one commit, put rows in the place of all that the table has of their documents."""
+    ids = among("doc_id", [p.document.id for p in prepared])
+    if table.count_rows(ids):
+        _replace(table, ["id"], rows, else_delete=ids)
+    else:
+        table.add(rows)
 
 
 def _replace(table: "lancedb.table.Table", key: list[str], rows: "pa.Table", else_delete: str | None = None) -> None:

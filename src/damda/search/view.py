@@ -36,17 +36,18 @@ class View:
 
     Args:
         table: an opened table that nobody brings to another version; None: nothing is stored.
-        dim: length of the vectors.
         reported: a context in which the table's exceptions become StoreErrors; told what is being done.
+        only: a condition in SQL that every passage found meets; "": none.
     """
 
     def __init__(
         self,
         table: "lancedb.table.Table | None",
-        dim: int,
         reported: Callable[[str], AbstractContextManager[None]],
+        *,
+        only: str = "",
     ) -> None:
-        self._table, self._dim, self._reported = table, dim, reported
+        self._table, self._reported, self._only = table, reported, only
         with reported("opening"):
             self.version = int(table.version) if table is not None else 0
         self._cosines: tuple[float, float] | None = None
@@ -61,7 +62,7 @@ class View:
             return []
         with self._reported("searching"):
             query = self._table.search(MatchQuery(" ".join(words), "words"), query_type="fts")
-            return _scored(_filtered(query, where).limit(n).select(["_score"]), "_score")
+            return _scored(self._filtered(query, where).limit(n).select(["_score"]), "_score")
 
     def near(self, vector: NDArray[np.float32], n: int, where: Where | None = None) -> list[tuple[int, float]]:
         """Nearest vectors: (row, cosine), best first."""
@@ -69,7 +70,7 @@ class View:
             return []
         with self._reported("searching"):
             query = self._table.search(vector, vector_column_name="vector").distance_type("cosine")
-            query = _filtered(query.nprobes(50).refine_factor(3), where).limit(max(n, _NEAR_LEAST))
+            query = self._filtered(query.nprobes(50).refine_factor(3), where).limit(max(n, _NEAR_LEAST))
             return [(row, 1 - distance) for row, distance in _scored(query.select(["_distance"]), "_distance")[:n]]
 
     def chunks(self, rows: Sequence[int]) -> dict[int, Chunk]:
@@ -100,12 +101,17 @@ class View:
         found = self._drawn(count, COLUMNS)
         return [Chunk(**fields) for fields in found.to_pylist()] if found is not None else []
 
+    def _filtered(self, query: Any, where: Where | None) -> Any:  # noqa: ANN401  LanceDB's query builders share no type
+        conditions = [self._only, sql(where) if where else ""]
+        condition = " AND ".join(f"({part})" for part in conditions if part)
+        return query.where(condition, prefilter=True) if condition else query
+
     def _sampled(self) -> tuple[float, float]:
         found = self._drawn(_COSINES_SAMPLE, ["vector"])
         if found is None or found.num_rows < _COSINES_LEAST:
             return _COSINES_USUAL
         column = found.column("vector").combine_chunks()
-        vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, self._dim)
+        vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
         cosines = (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
         return float(cosines.mean()), max(float(cosines.std()), 1e-6)
 
@@ -118,10 +124,6 @@ class View:
             return self._table.take_offsets(drawn).select(columns).to_arrow() if drawn else None
 
 
-def _scored(query: Any, column: str) -> list[tuple[int, float]]:  # noqa: ANN401  LanceDB's query builders share no type
+def _scored(query: Any, column: str) -> list[tuple[int, float]]:  # noqa: ANN401  as above
     found = query.with_row_id(True).to_arrow()
     return list(zip(found.column("_rowid").to_pylist(), found.column(column).to_pylist(), strict=True))
-
-
-def _filtered(query: Any, where: Where | None) -> Any:  # noqa: ANN401  as above
-    return query.where(condition, prefilter=True) if where and (condition := sql(where)) else query
