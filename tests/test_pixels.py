@@ -70,17 +70,20 @@ def test_like_the_processors_of_transformers(
     image = np.random.default_rng(3).integers(0, 256, (height, width, 3), dtype=np.uint8)
     data = encoded(Image.fromarray(image))
 
-    def reference(tall: int, broad: int) -> NDArray[Any]:
-        across = resized(image.astype(float).transpose(1, 0, 2), broad, filtered, reach).transpose(1, 0, 2)
-        return resized(across, tall, filtered, reach)
+    def references(tall: int, broad: int) -> list[NDArray[Any]]:
+        """Either axis first: newer versions of Pillow begin with the one that shrinks."""
+        lying = image.astype(float).transpose(1, 0, 2)
+        across = resized(resized(lying, broad, filtered, reach).transpose(1, 0, 2), tall, filtered, reach)
+        down = resized(lying.transpose(1, 0, 2), tall, filtered, reach).transpose(1, 0, 2)
+        return [across, resized(down, broad, filtered, reach).transpose(1, 0, 2)]
 
     stretched = framed(data, Frame(8, 8, 0, number))
-    assert np.abs(stretched - reference(8, 8)).max() <= 1
-    short, long = min(size), max(size)
-    longer = int(8 * long / short)
-    whole = reference(longer, 8) if height >= width else reference(8, longer)
-    top, left = ((side - 6) // 2 for side in whole.shape[:2])
-    assert np.abs(framed(data, Frame(6, 6, 8, number)) - whole[top : top + 6, left : left + 6]).max() <= 1
+    assert min(np.abs(stretched - whole).max() for whole in references(8, 8)) <= 1
+    longer = int(8 * max(size) / min(size))
+    wholes = references(longer, 8) if height >= width else references(8, longer)
+    top, left = ((side - 6) // 2 for side in wholes[0].shape[:2])
+    middle = framed(data, Frame(6, 6, 8, number))
+    assert min(np.abs(middle - whole[top : top + 6, left : left + 6]).max() for whole in wholes) <= 1
 
 
 # --- modes

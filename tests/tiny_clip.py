@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,7 +20,7 @@ COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "yello
 KOREAN = {"빨간": "red", "초록": "green", "파란": "blue", "노란": "yellow"}
 SIDE = 8
 
-CLIP_PIXELS = {
+CLIP_PIXELS: dict[str, Any] = {
     "crop_size": {"height": SIDE, "width": SIDE},
     "do_center_crop": True,
     "do_convert_rgb": True,
@@ -33,7 +34,7 @@ CLIP_PIXELS = {
     "rescale_factor": 0.00392156862745098,
     "size": {"shortest_edge": SIDE},
 }
-SIGLIP_PIXELS = {
+SIGLIP_PIXELS: dict[str, Any] = {
     "do_convert_rgb": None,
     "do_normalize": True,
     "do_rescale": True,
@@ -118,7 +119,7 @@ def tokenizer(words: list[str], before: list[str], after: list[str], *, lower: b
     }
 
 
-def table(words: list[str], pixels: Mapping[str, object]) -> NDArray[np.float32]:
+def table(words: list[str], pixels: Mapping[str, Any]) -> NDArray[np.float32]:
     """A row a word, the last for unknown ones: what a picture of the colour would be as an input, four times."""
     rows = np.zeros((len(words) + 1, 12), np.float32)
     rows[0, 0] = rows[1, 1] = 0.01  # special tokens leave a trace, so that wrong padding changes a vector
@@ -133,7 +134,7 @@ def table(words: list[str], pixels: Mapping[str, object]) -> NDArray[np.float32]
 def towers(
     folder: Path,
     words: list[str],
-    pixels: Mapping[str, object],
+    pixels: Mapping[str, Any],
     inputs: list[str],
     outputs: tuple[str, str],
     ending: str = "",
