@@ -77,7 +77,7 @@ def test_the_same_arithmetic_as_the_processors(tmp_path: Path) -> None:
         slow = np.empty((3, SIDE, SIDE))
         mean, deviation = given["image_mean"], given["image_std"]
         for channel in range(3):
-        slow[channel] = (pixels[:, :, channel] * (1 / 255) - mean[channel]) / deviation[channel]
+            slow[channel] = (pixels[:, :, channel] * (1 / 255) - mean[channel]) / deviation[channel]
         assert normalised(pixels, card) == pytest.approx(slow, abs=1e-5)
 
 
@@ -230,9 +230,7 @@ def test_missing_and_damaged_files(tmp_path: Path, name: str) -> None:
 def test_models_that_are_something_else(tmp_path: Path) -> None:
     words = ["<|startoftext|>", "<|endoftext|>", *COLOURS]
     named = tiny_clip.clip(tmp_path / "named", outputs=("logits", "scores"))
-    with pytest.raises(
-        WeightsError, match="gives last_hidden_state, logits, but neither text_embeds nor"
-    ):
+    with pytest.raises(WeightsError, match="gives last_hidden_state, logits, but neither text_embeds nor"):
         ClipEncoder(named).encode(["red"], kind="query")
     with pytest.raises(WeightsError, match="neither image_embeds nor pooler_output"):
         ClipEncoder(named).encode_images([picture("red")])
