@@ -243,6 +243,14 @@ def test_models_that_are_something_else(tmp_path: Path) -> None:
         ClipEncoder(unpadded).encode(["red"], kind="query")
 
 
+def test_a_tokenizer_that_closes_no_text(tmp_path: Path) -> None:
+    folder = tiny_clip.siglip(tmp_path / "m")
+    open_ended = tiny_clip.tokenizer(["<pad>", "<eos>", "red"], [], [], lower=False)
+    (folder / "tokenizer.json").write_text(json.dumps(open_ended))
+    with pytest.raises(WeightsError, match="puts no end after a text"):
+        ClipEncoder(folder).encode(["red"], kind="query")
+
+
 def test_models_of_two_spaces(tmp_path: Path) -> None:
     """CLIP exported without its projections: the hidden sizes of its two models differ."""
     folder = tiny_clip.clip(tmp_path / "m")

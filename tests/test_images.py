@@ -319,8 +319,9 @@ def test_the_command_line(
     capfd.readouterr()
     monkeypatch.delenv("DAMDA_IMAGE__NAME")
     assert run(monkeypatch, "search", str(root), "red", "--images") == 1
-    said = capfd.readouterr().err.strip().splitlines()
-    assert said[-1].startswith("damda: images are switched off: set image.name")
+    assert capfd.readouterr().err.startswith("damda: images are switched off: set image.name"), "before it indexes"
+    assert run(monkeypatch, "status", str(root), "--set", f"image.name={model}") == 0
+    assert "images     3" in capfd.readouterr().out
 
 
 def test_nothing_stored_is_said(

@@ -205,6 +205,14 @@ class KnowledgeBase:
             reason = error.strerror if isinstance(error, OSError) else error
             raise ReadError(f"{path}: {reason}") from error
 
+    def check_images(self) -> None:
+        """For a program that will search with images: say so before anything is indexed.
+
+        Raises:
+            ConfigError: images are switched off.
+        """
+        self._seeing()
+
     def _seeing(self) -> Pictured:
         if self._pictures is None:
             raise ConfigError("images are switched off: set image.name to a model that sees them (docs/images.md)")

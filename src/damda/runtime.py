@@ -57,6 +57,8 @@ def open_session(path: Path, *, threads: int = 1) -> Any:  # onnxruntime ships n
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    if threads != 1:  # beside other work, threads that wait by spinning take its cores
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no common public class

@@ -146,6 +146,8 @@ def search(
     asked = _read_queries(queries) if queries else []
     open_kb = opened if images or image else opened_warm  # looking at images needs neither words nor passages' vectors
     kb = open_kb(path, config, flags(set_, home=home, search__mode=mode), silent=quiet or json)
+    if images or image:
+        kb.check_images()
     refreshed(kb, silent=quiet or json, verbose=verbose)
     where = _where(source, glob, meta)
     if run is not None:

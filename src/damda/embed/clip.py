@@ -156,6 +156,8 @@ class _Text:
         self._output = _output(self._session, file, ("text_embeds", "pooler_output"))
         self._inputs = _inputs(self._session, file, {"input_ids", "attention_mask"}, "input_ids")
         self._tokenizer = open_tokenizer(folder / "tokenizer.json")
+        if not self._tokenizer.encode("").ids:
+            raise WeightsError(f"{folder}/tokenizer.json puts no end after a text, where the model looks for one")
         self._lower = card.lower
         fixed = self._inputs["input_ids"][-1]  # some exports know one length only
         self._tokenizer.enable_truncation(min(card.window, fixed) if isinstance(fixed, int) else card.window)
