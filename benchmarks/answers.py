@@ -15,6 +15,7 @@ import machine
 
 import damda
 from damda import assemble
+from damda.assemble import models
 from damda.config import Settings
 from damda.generate.extract import THRESHOLD
 from damda.generate.reader import Reader
@@ -45,7 +46,7 @@ def main() -> None:
     kb = damda.open(given.dataset, settings={"home": given.home} if given.home else {})
     kb.refresh()
     settings = Settings()
-    encoder, analyser = assemble.make_encoder(settings.encoder, offline=True), assemble.make_analyser(settings)
+    encoder, analyser = models.make_encoder(settings.encoder, offline=True), models.make_analyser(settings)
     # Not public: nobody but the benchmarks needs to be told how sure the reader is.
     reader = assemble.make_reader(encoder, analyser, cast(Store, kb._store))
     begun = time.perf_counter()

@@ -23,9 +23,9 @@ CHARACTERS = 200
 
 OURS = """
 import json, sys, time
-from damda import assemble
+from damda.assemble import models
 from damda.config import EncoderSettings
-encoder = assemble.make_encoder(EncoderSettings(threads=1), offline=True)
+encoder = models.make_encoder(EncoderSettings(threads=1), offline=True)
 texts = json.load(sys.stdin)
 encoder.encode(texts[:16], kind="passage")
 wall, cpu = time.perf_counter(), time.process_time()
@@ -97,10 +97,10 @@ def _agreement(texts: list[str], theirs: list[list[float]]) -> float:
     """Mean cosine between the two: they have the same weights, ours in int8."""
     import numpy as np
 
-    from damda import assemble
+    from damda.assemble import models
     from damda.config import EncoderSettings
 
-    ours = assemble.make_encoder(EncoderSettings(), offline=True).encode(texts, kind="passage")
+    ours = models.make_encoder(EncoderSettings(), offline=True).encode(texts, kind="passage")
     return float((ours * np.array(theirs, np.float32)).sum(axis=1).mean())
 
 

@@ -23,7 +23,7 @@ INDEX = "from damda.cli import main; main()"
 ONE_AFTER_ANOTHER = """
 import sys, time
 from pathlib import Path
-from damda import assemble
+from damda.assemble import models
 from damda.config import EncoderSettings, Settings
 from damda.ingest.chunk import chunk
 from damda.ingest.read import read
@@ -32,7 +32,7 @@ from damda.errors import ReadError
 from damda.korean import Morphemes
 settings = Settings()
 begun = time.perf_counter()
-encoder = assemble.make_encoder(EncoderSettings(threads=1), offline=True)
+encoder = models.make_encoder(EncoderSettings(threads=1), offline=True)
 analyser = Morphemes()
 texts = []
 for found in walk(Path(sys.argv[1]), settings.read)[0]:

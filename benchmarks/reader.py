@@ -22,6 +22,7 @@ from scipy.optimize import minimize
 
 import damda
 from damda import assemble
+from damda.assemble import models
 from damda.config import Settings
 from damda.generate.reader import Evidence, Reader, Reading, Support
 from damda.measure.answers import holds
@@ -97,7 +98,7 @@ def _read(dataset: Path, homes: Path | None, count: int) -> list[Read]:
     kb = damda.open(dataset, settings={"home": str(homes / dataset.name)} if homes else {})
     kb.refresh()
     settings = Settings()
-    encoder, analyser = assemble.make_encoder(settings.encoder, offline=True), assemble.make_analyser(settings)
+    encoder, analyser = models.make_encoder(settings.encoder, offline=True), models.make_analyser(settings)
     # Not public: nobody but this file needs to see what speaks for a sentence.
     reader = assemble.make_reader(encoder, analyser, cast(Store, kb._store))
     asked = sample([q for q in questions(dataset) if q.answers and q.relevant], count)

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from damda import assemble
+from damda.assemble import models
 from damda.config import Settings
 from damda.ingest.chunk import chunk
 from damda.korean import nfc
@@ -43,7 +44,7 @@ def main() -> None:
     given = arguments.parse_args()
     home = given.home or Path(tempfile.mkdtemp())
     settings = Settings()
-    encoder = assemble.make_encoder(settings.encoder, offline=True)
+    encoder = models.make_encoder(settings.encoder, offline=True)
     analyser = MorphemeProcess()
     store = Store(home, f"scale{given.passages}", encoder.dim)
     built = 0.0

@@ -27,8 +27,8 @@ LOADS = {
     "lancedb_import": "import lancedb",
     "morphemes": "from damda.korean import Morphemes; Morphemes().content(['시작'])",
     "encoder": (
-        "from damda import assemble; from damda.config import EncoderSettings;"
-        "assemble.make_encoder(EncoderSettings(), offline=True).encode(['시작'], kind='query')"
+        "from damda.assemble import models; from damda.config import EncoderSettings;"
+        "models.make_encoder(EncoderSettings(), offline=True).encode(['시작'], kind='query')"
     ),
 }
 

@@ -9,7 +9,7 @@ import pytest
 from fakes import FakeAnalyser, FakeEncoder, Opener, opener
 from hypothesis import settings
 
-from damda.assemble import built_in_encoder
+from damda.assemble.models import built_in_encoder
 from damda.embed.encoder import OnnxEncoder
 from damda.korean import Morphemes
 

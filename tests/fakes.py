@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from damda import assemble
-from damda.config import EncoderSettings
+from damda.assemble import models
+from damda.config import EncoderSettings, Settings
 from damda.knowledge import KnowledgeBase
 from damda.types import NO_META, Kind, Progress, quiet
 
@@ -70,11 +71,11 @@ def use_fakes(patch: Patch, encoder: FakeEncoder, analyser: FakeAnalyser | None 
     def make_encoder(settings: EncoderSettings, *, offline: bool, progress: Progress = quiet) -> FakeEncoder:
         return encoder
 
-    def make_analyser(user_dictionary: str = "") -> FakeAnalyser:
-        return analyser or FakeAnalyser(f"split{user_dictionary}")
+    def make_analyser(settings: Settings) -> FakeAnalyser:
+        return analyser or FakeAnalyser(f"split{settings.search.user_dictionary}")
 
-    patch(assemble, "make_encoder", make_encoder)
-    patch(assemble, "MorphemeProcess", make_analyser)
+    patch(models, "make_encoder", make_encoder)
+    patch(models, "make_analyser", make_analyser)
 
 
 class Opener(Protocol):

@@ -21,7 +21,8 @@ from fakes import until
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from damda import assemble, weights
+from damda import weights
+from damda.assemble import models
 from damda.embed import e5
 from damda.embed.encoder import OnnxEncoder
 from damda.errors import EncoderError, WeightsError
@@ -162,7 +163,7 @@ def test_half_a_character(encoder: OnnxEncoder) -> None:
 # --- the cache of models
 
 
-BUILD = "from damda.assemble import built_in_encoder; print(built_in_encoder('e5-small-koen'))"
+BUILD = "from damda.assemble.models import built_in_encoder; print(built_in_encoder('e5-small-koen'))"
 
 
 def build(cache: Path) -> "subprocess.Popen[str]":
@@ -188,7 +189,7 @@ def test_two_processes_make_the_encoder_at_once(tmp_path: Path, encoder: OnnxEnc
 def test_the_encoder_is_made_once(model_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAMDA_CACHE", str(model_cache))
     monkeypatch.setattr(e5, "build", lambda *_, **__: pytest.fail("made again"))
-    assert assemble.built_in_encoder("e5-small-koen").is_dir()
+    assert models.built_in_encoder("e5-small-koen").is_dir()
 
 
 @pytest.mark.parametrize("losing", [True, False])

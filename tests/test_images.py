@@ -15,7 +15,8 @@ from fakes import FakeAnalyser, FakeEncoder, Opener, use_fakes
 from tiny_clip import picture
 
 import damda
-from damda import assemble, cli, weights
+from damda import cli, weights
+from damda.assemble import models
 from damda.embed.clip import ClipEncoder
 from damda.errors import ConfigError, MissingExtra, ReadError, WeightsError
 from damda.ingest import sync as sync_module
@@ -182,7 +183,7 @@ def test_without_passages(root: Path, model: Path, open_fake: Opener) -> None:
 
 
 def test_off_is_as_before(root: Path, model: Path, open_fake: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assemble, "make_image_encoder", lambda settings: pytest.fail("images are off"))
+    monkeypatch.setattr(models, "make_image_encoder", lambda settings: pytest.fail("images are off"))
     off = open_fake(root)
     report = off.sync()
     assert (report.documents, report.images, off.status().images) == (2, 0, 0)
@@ -219,7 +220,7 @@ def test_names_that_name_nothing(root: Path, open_fake: Opener, tmp_path: Path) 
 
 
 def test_without_pillow(root: Path, model: Path, open_fake: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assemble, "find_spec", lambda name: None)
+    monkeypatch.setattr(models, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"pip install 'damda\[image\]'"):
         opened(open_fake, root, model)
     open_fake(root).sync()

@@ -8,7 +8,7 @@ import pytest
 from fakes import FakeEncoder, use_fakes
 from typer.testing import CliRunner
 
-from damda import assemble
+from damda.assemble import models
 from damda.cli import commands
 from damda.config import load
 from damda.errors import ConfigError, GeneratorError
@@ -219,7 +219,7 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_judged_evaluation(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assemble, "make_judge", lambda given, settings: Judge(fair))
+    monkeypatch.setattr(models, "make_judge", lambda given, settings: Judge(fair))
     done = CliRunner().invoke(app, [*words, "--judge", "llama", "--fail-under", "judge:right=1"])
     assert done.exit_code == 0, done.output
     assert "judge-1" in done.stdout and "kappa" in done.stdout and "no verdict" in done.stdout
@@ -229,7 +229,7 @@ def test_a_judged_evaluation(words: list[str], monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_judge_that_fails_loses_nothing(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assemble, "make_judge", lambda given, settings: Judge(lambda case: None))
+    monkeypatch.setattr(models, "make_judge", lambda given, settings: Judge(lambda case: None))
     out, html = tmp_path / "out.json", tmp_path / "out.html"
     done = CliRunner().invoke(app, [*words, "--judge", "llama", "--out", str(out), "--report", str(html)])
     assert isinstance(done.exception, GeneratorError) and "the judge failed: the server broke off" in str(
@@ -241,8 +241,8 @@ def test_a_judge_that_fails_loses_nothing(words: list[str], tmp_path: Path, monk
 
 def test_which_model_judges(words: list[str], tmp_path: Path) -> None:
     settings = load(None, {"remote.url": "http://127.0.0.1:9/v1", "remote.model": "one"}, env={})
-    assert assemble.make_judge("remote", settings).id == "remote:one@127.0.0.1:9"
-    assert assemble.make_judge("remote:two", settings).id == "remote:two@127.0.0.1:9"
+    assert models.make_judge("remote", settings).id == "remote:one@127.0.0.1:9"
+    assert models.make_judge("remote:two", settings).id == "remote:two@127.0.0.1:9"
     done = CliRunner().invoke(app, [*words, "--judge", "extract"])
     assert isinstance(done.exception, ConfigError) and "llama, remote" in str(done.exception)
     assert not (tmp_path / ".damda").exists(), "a judge that can't be had is named before anything is indexed"

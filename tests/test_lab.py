@@ -12,7 +12,7 @@ from fakes import FakeAnalyser, FakeEncoder, use_fakes
 from test_rerank import cross_encoder
 from typer.testing import CliRunner
 
-from damda import assemble
+from damda.assemble import models
 from damda.cli import commands
 from damda.embed.encoder import OnnxEncoder
 from damda.embed.lexical import WEIGHTINGS, Lexical, Remembered, Weighting
@@ -58,12 +58,12 @@ def any_encoder(request: pytest.FixtureRequest, model_cache: Path, monkeypatch: 
     if request.param == "word2vec":
         return words()
     if request.param == "static":
-        return InputLayer(assemble.built_in_encoder("e5-small-koen"))
+        return InputLayer(models.built_in_encoder("e5-small-koen"))
     if request.param == "mean":
-        return OnnxEncoder(assemble.built_in_encoder("e5-small-koen"))
+        return OnnxEncoder(models.built_in_encoder("e5-small-koen"))
     pooling: Callable[[], OnnxEncoder] = {
-        "cls": lambda: OnnxEncoder(assemble.built_in_encoder("e5-small-koen"), pooling="cls"),
-        "max": lambda: OnnxEncoder(assemble.built_in_encoder("e5-small-koen"), pooling="max"),
+        "cls": lambda: OnnxEncoder(models.built_in_encoder("e5-small-koen"), pooling="cls"),
+        "max": lambda: OnnxEncoder(models.built_in_encoder("e5-small-koen"), pooling="max"),
     }[request.param]
     return pooling()
 
@@ -85,7 +85,7 @@ def test_every_representation_is_an_encoder(any_encoder: Encoder) -> None:
 
 def test_ids_differ(model_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAMDA_CACHE", str(model_cache))
-    folder = assemble.built_in_encoder("e5-small-koen")
+    folder = models.built_in_encoder("e5-small-koen")
     made = [OnnxEncoder(folder, pooling=how) for how in ("cls", "max", "mean")]
     assert len({one.id for one in made}) == 3
 

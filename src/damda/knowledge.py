@@ -1,7 +1,7 @@
 """One folder of documents as an object: what `damda.open` returns.
 
 Knows: when the index is brought up to date and what a caller may ask. Does not know: concrete stores, models or files;
-`assemble.py` hands them in.
+`assemble/` hands them in.
 """
 
 import os

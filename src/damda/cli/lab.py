@@ -65,7 +65,7 @@ def encoders(
     quiet: QuietFlag = False,
 ) -> None:
     """Every way of turning text into vectors in one table: what it finds, what is alike to it, what it costs."""
-    from damda import assemble
+    from damda.assemble import compare, models
     from damda.cli import show, tables
     from damda.config import find
     from damda.embed.lexical import Remembered
@@ -80,15 +80,15 @@ def encoders(
     similar = {path.stem: pairs(path) for path in sts or ()}
     task, failed = _task(dataset, documents, sample, most, similar, settings, silent=silent)
     texts = list(task.passages.values())
-    analyser, rows = Remembered(assemble.make_analyser(settings)), []
+    analyser, rows = Remembered(models.make_analyser(settings)), []
     with show.progress(silent) as tell:
         for at in range(0, len(texts), 256):  # once for all that look at words
             tell("splitting words", at, len(texts))
             analyser.content(texts[at : at + 256])
         for name in chosen:
-            make = partial(assemble.representation, settings=settings, analyser=analyser, corpus=texts, progress=tell)
-            if name.startswith(assemble.CROSS_ENCODER):
-                read = partial(assemble.cross_encoder, name, settings)
+            make = partial(compare.representation, settings=settings, analyser=analyser, corpus=texts, progress=tell)
+            if name.startswith(compare.CROSS_ENCODER):
+                read = partial(compare.cross_encoder, name, settings)
                 rows.append(lab.measure_reranker(name, read, partial(make, "bm25"), settings.rerank.top, task, tell))
             else:
                 paid = price if name.startswith(("http://", "https://")) else None

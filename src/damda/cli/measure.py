@@ -83,7 +83,7 @@ def evaluate(
     quiet: QuietFlag = False,
 ) -> None:
     """How good search and answers are on questions whose answers are known, and what is more than chance."""
-    from damda import assemble
+    from damda.assemble import models
     from damda.cli import show, tables
     from damda.config import find
     from damda.measure import report as reports
@@ -111,7 +111,7 @@ def evaluate(
             sample,
             answers,
             {path.stem: read_run(path) for path in run or ()},
-            assemble.make_judge(judge, settings) if judge else None,
+            models.make_judge(judge, settings) if judge else None,
             settings.answer.max_tokens,
         )
         kb, asked = _opened(dataset, documents, synthesise, settings, silent=silent)
@@ -133,14 +133,14 @@ def _no_questions(**given: object) -> None:
 
 def _of_pairs(path: Path, sample: int | None, settings: "Settings", *, silent: bool) -> "Result":
     """How well the encoder agrees with people; needs no index."""
-    from damda import assemble
+    from damda.assemble import models
     from damda.cli import show
     from damda.measure.report import compose_pairs
     from damda.measure.similarity import cosines, drawn, pairs
 
     scored = drawn(pairs(path), sample)
     with show.progress(silent) as tell:
-        encoder = assemble.make_encoder(settings.encoder, offline=settings.offline, progress=tell)
+        encoder = models.make_encoder(settings.encoder, offline=settings.offline, progress=tell)
         said = cosines(encoder, scored, tell)
     return compose_pairs(path.stem, scored, said, {"encoder": encoder.id} | _machine())
 
@@ -214,7 +214,7 @@ def _opened(
 
 def _synthesised(kb: "KnowledgeBase", count: int, settings: "Settings", *, silent: bool) -> "Dataset":
     """Questions of the file beside the index; made there when it does not exist yet."""
-    from damda import assemble
+    from damda.assemble import models
     from damda.cli import show
     from damda.errors import ConfigError
     from damda.measure import synthesise
@@ -229,7 +229,7 @@ def _synthesised(kb: "KnowledgeBase", count: int, settings: "Settings", *, silen
             rows = synthesise.by_rules(passages, count)
         else:
             with show.progress(silent) as tell:
-                rows = synthesise.by_model(passages, count, assemble.make_writer(settings), tell)
+                rows = synthesise.by_model(passages, count, models.make_writer(settings), tell)
         if not rows:
             raise ConfigError(f"no question could be made of {kb.root}: write some down as JSON lines, see `--help`")
         write_lines(path, rows)

