@@ -24,7 +24,7 @@ from damda.measure.dataset import Question, questions
 from damda.measure.evaluate import sample
 from damda.search.store import Store
 
-THRESHOLDS = (0.0, 0.1, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
+THRESHOLDS = (0.0, 0.1, 0.2, 0.25, 0.3, 0.33, 0.4, 0.5, 0.6)
 
 
 class Asked(NamedTuple):

@@ -43,7 +43,7 @@ class Read:
         half: 0 or 1.
         retrieved: whether a relevant passage was among those read.
         texts, gold: the sentences, and whether a right answer stands in them.
-        seen, hidden: (evidence of each sentence, shape (sentences, len(Evidence)); covered and rarest of Support).
+        seen, hidden: (evidence of each sentence, shape (sentences, len(Evidence)); covered of Support).
     """
 
     source: str
@@ -51,8 +51,8 @@ class Read:
     retrieved: bool
     texts: tuple[str, ...]
     gold: NDArray[np.bool_]
-    seen: tuple[Array, tuple[float, float]]
-    hidden: tuple[Array, tuple[float, float]]
+    seen: tuple[Array, float]
+    hidden: tuple[Array, float]
 
 
 def main() -> None:
@@ -123,10 +123,10 @@ def _one(kb: damda.KnowledgeBase, reader: Reader, question: Question, half: int)
     return Read(question.source, half, retrieved, texts, gold, _evidence(seen), _evidence(hidden))
 
 
-def _evidence(reading: Reading) -> tuple[Array, tuple[float, float]]:
+def _evidence(reading: Reading) -> tuple[Array, float]:
     assert reading.support is not None
     rows = np.array([candidate.evidence for candidate in reading.candidates], float)
-    return rows, (reading.support.covered, reading.support.rarest)
+    return rows, reading.support.covered
 
 
 # --- sentences -------------------------------------------------------------------------------------------------------
@@ -207,11 +207,11 @@ def _refused(read: Sequence[Read], columns: list[int]) -> dict[str, float]:
     return rows
 
 
-def _support(rows: Array, about: tuple[float, float], weights: Array) -> Array:
+def _support(rows: Array, covered: float, weights: Array) -> Array:
     """As ``Reading.support``, under other weights of sentences."""
     ranked = np.sort(rows @ weights)[::-1]
     margin = ranked[0] - ranked[len(ranked) // 2]
-    return np.array(Support(rows[:, 0].max(), margin, *about))
+    return np.array(Support(rows[:, 0].max(), margin, covered))
 
 
 def _fit_support(read: Sequence[Read], weights: Array, columns: list[int]) -> tuple[Array, float]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from damda.generate.reader import Reader
 from damda.types import NOT_FOUND, Delta, Generator, Hit, Message, Usage
 
-THRESHOLD = 0.25
+THRESHOLD = 0.33
 """Below this confidence the answer is NOT_FOUND; docs/decisions/0004-extract.md has the curve."""
 
 

@@ -47,17 +47,15 @@ class Support(NamedTuple):
         cosine: the greatest of all sentences', as in ``Evidence``.
         margin: by how much the best sentence's score stands out over the median one.
         covered: share of the question's words in all passages, rare words counting for more.
-        rarest: share of the question's two rarest words in the first passage.
     """
 
     cosine: float
     margin: float
     covered: float
-    rarest: float
 
 
 SENTENCE = Evidence(cosine=0.53, in_context=1.54, own=1.67, near=2.25, passage=2.91, number=1.11)
-ANSWERED, BIAS = Support(cosine=0.84, margin=0.38, covered=0.95, rarest=0.68), -5.71
+ANSWERED, BIAS = Support(cosine=0.84, margin=0.38, covered=1.3), -5.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +144,14 @@ class Reader:
         asking = _Asking(question, dict(zip(wanted, self._rarity(list(wanted)), strict=True)))
         cosines = self._compared(question, passages, spans, flat)
         candidates: list[Candidate] = []
-        covered = []
         at = 0
         for rank, found in enumerate(texts):
             end = at + len(found)
             own, heading = words[at:end], words[len(flat) + rank]
             candidates += asking.weigh(rank, found, own, heading, cosines[at:end])
-            covered.append(frozenset(heading.union(*own)))
             at = end
         candidates.sort(key=lambda candidate: -candidate.score)
-        return Reading(tuple(candidates), asking.supported(candidates, covered))
+        return Reading(tuple(candidates), asking.supported(candidates, frozenset().union(*words)))
 
     def _compared(
         self, question: str, passages: Sequence[Hit], spans: Sequence[Sequence[tuple[int, int]]], flat: Sequence[str]
@@ -210,17 +206,15 @@ class _Asking:
             evidence = Evidence(cosine, in_context, share, self._rare(near), passage, number)
             yield Candidate(text, rank, words[n], evidence)
 
-    def supported(self, ranked: Sequence[Candidate], passages: Sequence[frozenset[str]]) -> Support | None:
-        """Args: sentences, best first; the words of each passage with its headings."""
+    def supported(self, ranked: Sequence[Candidate], words: frozenset[str]) -> Support | None:
+        """What the sentences, best first, and all words of the passages with their headings say together."""
         if not ranked:
             return None
         best, median = ranked[0], ranked[len(ranked) // 2]
-        rarest = sorted(self._words, key=lambda word: (-self._rarity[word], word))[:2]
         return Support(
             max(candidate.evidence.cosine for candidate in ranked),
             best.score - median.score,
-            self._rare(frozenset().union(*passages)),
-            len(passages[0].intersection(rarest)) / max(len(rarest), 1),
+            self._rare(words),
         )
 
     def _rare(self, words: frozenset[str]) -> float:
