@@ -148,7 +148,7 @@ WORDS = {
         "retrieval": "Passage search, nDCG@10 of documents. `hybrid` is the default; the last two columns compare it "
         "with the better\nof `bm25` and `dense` (paired randomisation test).",
         "answers": "Extractive answers at the default threshold: the gold answer stands in the three quotes, in the "
-        "first one;\nrefused when the answering passage was hidden from the search; refused although it was there.",
+        "first one;\nrefused when the answering passage was hidden from the search; refused although it was there; F1 of refusing.",
         "lab": "Ways of turning text into vectors, by themselves, over 2,000 documents (`damda lab encoders`): what "
         "they find,\nSpearman's correlation with people on pairs of sentences, and their time. `mean` is the encoder.",
         "representation": "representation",
@@ -171,7 +171,7 @@ WORDS = {
         "retrieval": "문단 검색의 문서 단위 nDCG@10. 기본값은 `hybrid`이고, 마지막 두 열은 `bm25`와 `dense` 가운데\n"
         "나은 쪽과 비교한 값입니다(대응 표본 무작위화 검정).",
         "answers": "추출형 답변을 기본 문턱값에서 잰 결과. 정답이 인용 세 개 안에 있는 비율, 첫 인용에 있는 비율,\n"
-        "정답 문단을 숨겼을 때 답하지 않은 비율, 정답 문단이 있는데도 답하지 않은 비율입니다.",
+        "정답 문단을 숨겼을 때 답하지 않은 비율, 정답 문단이 있는데도 답하지 않은 비율, 거절의 F1입니다.",
         "lab": "글을 벡터로 바꾸는 방법을 하나씩, 문서 2,000개에서 잰 결과(`damda lab encoders`): 찾는 것,\n"
         "문장 쌍에 대한 사람 판단과의 스피어먼 상관, 드는 시간. `mean`이 기본 인코더입니다.",
         "representation": "표현",
@@ -263,14 +263,14 @@ def _retrieval(results: Mapping[str, Any], words: Mapping[str, str]) -> str:
 
 
 def _answers(results: Mapping[str, Any], words: Mapping[str, str]) -> str:
-    columns = ("gold_in_quotes", "gold_in_first_quote", "refused_when_removed", "refused_wrongly")
+    columns = ("gold_in_quotes", "gold_in_first_quote", "refused_when_removed", "refused_wrongly", "refusal_f1")
     rows = []
     for source, row in _sources(results, "answers"):
         shares = row.get(f"{row['threshold']:g}")
         if shares:
             rows.append([source, *(f"{shares[column]:.3f}" for column in columns)])
-    head = (words["source"], words["quotes"], words["first"], words["removed"], words["wrongly"])
-    return f"{words['answers']}\n\n{table(head, rows, 4)}" if rows else ""
+    head = (words["source"], words["quotes"], words["first"], words["removed"], words["wrongly"], "F1")
+    return f"{words['answers']}\n\n{table(head, rows, len(columns))}" if rows else ""
 
 
 def _lab(results: Mapping[str, Any], words: Mapping[str, str]) -> str:
@@ -284,9 +284,9 @@ def _lab(results: Mapping[str, Any], words: Mapping[str, str]) -> str:
                     row["name"],
                     f"{row['metrics']['ndcg@10']:.3f}",
                     *(f"{row['similarity'][pairs][0]:.3f}" for pairs in sets),
-                    f"{row['dim']:,}",
+                    "–" if row["dim"] is None else f"{row['dim']:,}",
                     f"{row['query_ms']:.1f}",
-                    f"{row['passages_per_second']:,.0f}",
+                    "–" if row["passages_per_second"] is None else f"{row['passages_per_second']:,.0f}",
                 ]
                 for row in result["rows"]
             ]
