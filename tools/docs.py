@@ -148,8 +148,8 @@ WORDS = {
         "retrieval": "Passage search, nDCG@10 of documents. `hybrid` is the default; the last two columns compare it "
         "with the better\nof `bm25` and `dense` (paired randomisation test).",
         "answers": "Extractive answers at the default threshold: the gold answer stands in the three quotes, in the "
-        "first one;\nrefused when the answering passage was hidden from the search; refused although it was there; F1 of "
-        "refusing.",
+        "first one;\nrefused when the answering passage was hidden from the search; refused although it was there; "
+        "F1 of refusing.",
         "lab": "Ways of turning text into vectors, by themselves, over 2,000 documents (`damda lab encoders`): what "
         "they find,\nSpearman's correlation with people on pairs of sentences, and their time. `mean` is the encoder.",
         "representation": "representation",
