@@ -43,7 +43,7 @@ def main() -> None:
     arguments.add_argument("--home", default="", help="where the index is kept between runs")
     arguments.add_argument("--sample", type=int, default=500, help="questions a source, drawn with a fixed seed")
     given = arguments.parse_args()
-    kb = damda.open(given.dataset, settings={"home": given.home} if given.home else {})
+    kb = damda.open(given.dataset / "corpus.jsonl", settings={"home": given.home} if given.home else {})
     kb.refresh()
     settings = Settings()
     encoder, analyser = models.make_encoder(settings.encoder, offline=True), models.make_analyser(settings)

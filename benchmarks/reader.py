@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def _read(dataset: Path, homes: Path | None, count: int) -> list[Read]:
-    kb = damda.open(dataset, settings={"home": str(homes / dataset.name)} if homes else {})
+    kb = damda.open(dataset / "corpus.jsonl", settings={"home": str(homes / dataset.name)} if homes else {})
     kb.refresh()
     settings = Settings()
     encoder, analyser = models.make_encoder(settings.encoder, offline=True), models.make_analyser(settings)

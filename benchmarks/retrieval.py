@@ -26,7 +26,7 @@ def main() -> None:
     arguments.add_argument("dataset", type=Path)
     arguments.add_argument("--home", default="", help="where the index is kept between runs")
     given = arguments.parse_args()
-    kb = damda.open(given.dataset, settings={"home": given.home} if given.home else {})
+    kb = damda.open(given.dataset / "corpus.jsonl", settings={"home": given.home} if given.home else {})
     kb.refresh()
     asked = questions(given.dataset)
     qrels = {q.id: q.relevant for q in asked}

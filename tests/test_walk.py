@@ -81,6 +81,14 @@ def test_other_files_are_named(tmp_path: Path) -> None:
     assert sources(tmp_path, max_bytes=3_000_000) == ["a.doc"]
 
 
+def test_a_beir_folder_s_questions_are_no_documents(tmp_path: Path) -> None:
+    make(
+        tmp_path, "corpus.jsonl", "queries.jsonl", "queries_bool.jsonl", "qrels.tsv", "s/qrels/test.tsv", "s/dqrels.tsv"
+    )
+    assert sources(tmp_path) == ["corpus.jsonl", "s/dqrels.tsv"]
+    assert all("BEIR" in reason for reason in reasons(tmp_path).values()) and len(reasons(tmp_path)) == 4
+
+
 def test_links_are_followed_once_and_inside(tmp_path: Path) -> None:
     outside = make(tmp_path / "outside", "secret.md")
     root = make(tmp_path / "root", "z.md", "real/b.md", ".data/c.md", ".data/sub/d.md")

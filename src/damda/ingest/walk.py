@@ -4,6 +4,7 @@ Knows: folders, symbolic links, patterns of what to leave out. Does not know: wh
 """
 
 import os
+import re
 import stat
 import unicodedata
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from damda.ingest.formats import FORMATS, IMAGES, OLD, ending
 IGNORE_FILE = ".damdaignore"
 IGNORED = (".*", "node_modules/", "__pycache__/", "~$*", "Thumbs.db", "desktop.ini")
 """Left out of every folder, in gitignore syntax; a later ``!pattern`` takes one back in."""
+_BEIR = re.compile(r"(?:^|/)(?:queries[^/]*\.jsonl|qrels[^/]*\.tsv|qrels/[^/]+\.tsv)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +106,8 @@ class _Walker:
             reason = "not a regular file (a pipe, socket or device)"
         elif kind not in self.endings:
             reason = f"unknown format .{kind}" if kind else "no ending that tells its format"
-        elif kind == "jsonl" and source.rpartition("/")[2].startswith("queries"):
-            reason = "questions, not documents (the BEIR layout's queries.jsonl)"
+        elif _BEIR.search(source):
+            reason = "questions and judgements, not documents (BEIR layout)"
         elif status.st_size > self.settings.max_bytes:
             reason = f"larger than {self.settings.max_bytes / 1e6:,.0f} MB"
         elif not _is_unicode(str(path)):
