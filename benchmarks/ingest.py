@@ -8,16 +8,14 @@ cutting, analysing, encoding, with no overlap.
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import machine
+import watch
 
 INDEX = "from damda.cli import main; main()"
 ONE_AFTER_ANOTHER = """
@@ -79,34 +77,9 @@ def main() -> None:
 
 def _index(folder: Path, home: str) -> tuple[dict[str, Any], float, int]:
     """The report, seconds, and the most bytes of memory."""
-    begun = time.perf_counter()
     command = [sys.executable, "-c", INDEX, "index", str(folder), "--home", home, "--json", "--quiet"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        most, over = [0], threading.Event()
-
-        def watch() -> None:
-            while not over.wait(0.05):
-                most[0] = max(most[0], _memory(process.pid))
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        said, _ = process.communicate()
-        over.set()
-        watcher.join()
-    if process.returncode:
-        raise SystemExit(process.returncode)
-    return json.loads(said), time.perf_counter() - begun, most[0]
-
-
-def _memory(pid: int) -> int:
-    """Resident bytes of a process and all its descendants; Linux only, elsewhere 0."""
-    own = Path(f"/proc/{pid}")
-    try:
-        pages = int((own / "statm").read_text().split()[1])
-        children = [int(n) for task in (own / "task").iterdir() for n in (task / "children").read_text().split()]
-    except OSError:  # it ended, or there is no /proc
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE") + sum(map(_memory, children))
+    done = watch.run(command)
+    return json.loads(done.said), done.seconds, done.peak
 
 
 if __name__ == "__main__":

@@ -6,11 +6,14 @@ Knows: that they are read as an index would read them. Does not know: what is do
 import random
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from damda.config import ReadSettings
 from damda.errors import ConfigError, ReadError
 from damda.ingest.read import read
 from damda.ingest.walk import walk
+
+Text = TypeVar("Text")
 
 
 def texts(root: Path, settings: ReadSettings) -> tuple[dict[str, str], dict[str, str]]:
@@ -32,7 +35,7 @@ def texts(root: Path, settings: ReadSettings) -> tuple[dict[str, str], dict[str,
     return found, failed
 
 
-def drawn(texts: Mapping[str, str], needed: Collection[str], most: int) -> dict[str, str]:
+def drawn(texts: Mapping[str, Text], needed: Collection[str], most: int) -> dict[str, Text]:
     """The needed ones, and others up to ``most`` in all (0: all), in their own order; drawn with a fixed seed."""
     others = [document for document in texts if document not in needed]
     room = max(most - len(needed), 0) if most else len(others)
