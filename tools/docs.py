@@ -5,8 +5,8 @@
     python tools/docs.py --transcripts   runs the README's first command again and writes down what it says
 
 docs/settings.md comes from damda.config, docs/cli.md from the command tree, and the tables between
-``<!-- numbers:start -->`` and ``<!-- numbers:end -->`` in both READMEs from benchmarks/results/*.json.
-A result file that is missing has no row.
+``<!-- numbers:start -->`` and ``<!-- numbers:end -->`` in both READMEs and docs/peers.md from
+benchmarks/results/*.json. A result file that is missing has no row.
 """
 
 import json
@@ -21,6 +21,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any, Literal, get_args, get_origin
 
+import peer_tables
 from pydantic.fields import FieldInfo
 from typer.main import get_command
 
@@ -237,12 +238,17 @@ FIGURES = (
 def numbers(language: str) -> str:
     """The tables of all result files that there are."""
     words = WORDS[language]
-    results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))}
+    results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in _result_files()}
     other = _other(results, words, list(WORDS).index(language))
     parts = [_retrieval(results, words), _answers(results, words), _lab(results, words), other]
     machines = sorted({_machine(result) for result in results.values()})
     parts.append(f"{words['machine']}: {'; '.join(machines)}." if machines else words["none"])
     return "\n\n".join(part for part in parts if part)
+
+
+def _result_files() -> list[Path]:
+    """All but those of the peers, which have a page of their own."""
+    return sorted(path for path in RESULTS.glob("*.json") if not path.stem.startswith("peers-"))
 
 
 def _sources(results: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Any]]:
@@ -313,13 +319,13 @@ def _machine(result: Mapping[str, Any]) -> str:
     return f"{about['processor']}, {about['memory_gib']:.0f} GiB, Python {about['python']}, {result['date']}"
 
 
-def with_numbers(text: str, language: str) -> str:
-    """A README with fresh tables between the markers."""
+def with_numbers(text: str, made: str) -> str:
+    """A page with fresh tables between the markers."""
     before, start, rest = text.partition(START)
     _, end, after = rest.partition(END)
     if not (start and end):
-        raise SystemExit(f"a README has lost its markers {START} and {END}")
-    return f"{before}{START}\n{numbers(language)}\n{END}{after}"
+        raise SystemExit(f"a page has lost its markers {START} and {END}")
+    return f"{before}{START}\n{made}\n{END}{after}"
 
 
 # --- transcripts -----------------------------------------------------------------------------------------------------
@@ -350,7 +356,9 @@ def with_transcripts(text: str) -> str:
 def pages() -> dict[Path, str]:
     """Path -> what it should hold."""
     readmes = {ROOT / "README.md": "en", ROOT / "README.ko.md": "ko"}
-    made = {path: with_numbers(path.read_text(encoding="utf-8"), language) for path, language in readmes.items()}
+    tables = {path: numbers(language) for path, language in readmes.items()}
+    tables[ROOT / "docs" / "peers.md"] = peer_tables.tables(RESULTS, table)
+    made = {path: with_numbers(path.read_text(encoding="utf-8"), text) for path, text in tables.items()}
     return made | {ROOT / "docs" / "settings.md": settings_page(), ROOT / "docs" / "cli.md": cli_page()}
 
 

@@ -1,8 +1,8 @@
 """Chroma: a persistent local collection with an embedding function of our own, for the two prefixes.
 
 Documents stay whole; the encoder (sentence-transformers) sees their first 512 tokens. The collection keeps its default
-index (HNSW, squared distance; the vectors have unit length). Dense only: sparse vectors and their fusion are answered by
-Chroma's cloud, the local client raises NotImplementedError.
+index (HNSW, squared distance; the vectors have unit length). Dense only: BM25 and fusion are for Chroma's cloud, the
+local client raises NotImplementedError.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from chromadb import Documents, EmbeddingFunction, Embeddings
 from sentence_transformers import SentenceTransformer
 
 
-class E5(EmbeddingFunction[Documents]):  # type: ignore[misc]  Chroma's base class is Any here
+class E5(EmbeddingFunction[Documents]):  # type: ignore[misc]  # a stranger's class is Any here
     """The encoder with its prefixes."""
 
     def __init__(self, model: str) -> None:
