@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from damda.measure.evaluate import drawn
+from damda.measure.corpus import drawn
 
 ROOT = Path(__file__).parents[1]
 MACHINE = {"processor": "one", "memory_gib": 8.0, "python": "3.11"}
