@@ -4,8 +4,8 @@ Knows: three ways to fuse two ranked lists. Does not know: how either list was m
 
 - ``hybrid`` (the default) adds the BM25 score, which measures evidence in absolute units, to the cosine measured in
   units of its own spread over the corpus. Neither is rescaled by what happens to be in the list, so a question whose
-  words are rare lets BM25 decide, and one whose words are everywhere lets the vectors decide. On every set measured it
-  is at least as good as the better of the two (docs/decisions/0003-fusion.md).
+  words are rare lets BM25 decide, and one whose words are everywhere lets the vectors decide. On no set measured is it
+  worse than the better of the two by more than chance (docs/decisions/0003-fusion.md).
 - ``rrf`` is reciprocal rank fusion, 1 / (k + rank) summed over the lists, ranks from 1 (Cormack, Clarke and
   Büttcher, SIGIR 2009).
 - ``convex`` is a weighted mean of both scores, each scaled to 0..1 within its list (Bruch, Gai and Ingber, TOIS 2023).
