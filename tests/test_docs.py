@@ -81,11 +81,12 @@ def test_numbers_leave_out_what_was_not_measured(tmp_path: Path) -> None:
     assert "No results yet" in subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     machine = {"processor": "one", "memory_gib": 8.0, "python": "3.11"}
     shares = {"gold_in_quotes": 0.5, "gold_in_first_quote": 0.4, "refused_when_removed": 0.3, "refused_wrongly": 0.2}
+    shares["refusal_f1"] = 0.1
     answers = {"machine": machine, "date": "2026-01-01", "default_threshold": 0.3, "sources": {"all": {"0.3": shares}}}
     (tmp_path / "answers-x.json").write_text(json.dumps(answers), encoding="utf-8")
     (tmp_path / "start.json").write_text(json.dumps({"machine": machine, "date": "2026-01-01"}), encoding="utf-8")
     said = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "| all | 0.500 | 0.400 | 0.300 | 0.200 |" in said
+    assert "| all | 0.500 | 0.400 | 0.300 | 0.200 | 0.100 |" in said
     assert "start" not in said
 
 
