@@ -3,10 +3,11 @@
 python benchmarks/peers.py PEER DATASET [--documents N] [--questions N] [--envs FOLDER]
 
 PEER: damda, llamaindex, haystack, txtai or chromadb; what each was told stands in peers/with_PEER.py. DATASET: a folder
-in BEIR layout. Its environment is made in FOLDER once: peers/PEER.txt pins what is installed, requirements.lock for
-damda. Then three processes of that environment take turns: one loads everything (to fill the file cache), one takes the
-documents in, one opens what was stored and answers; that last one begins three times, twice for one question only.
-Rankings are judged here, for all by the same code.
+in BEIR layout. Its environment is made in FOLDER once: peers/PEER.txt and peers/encoder.txt pin what is installed,
+requirements.lock for damda. Then three processes of that environment take turns: one loads everything (to fill the file
+cache), one takes the documents in, one opens what was stored and answers; that last one begins three times, twice for
+one question only. Rankings are judged here, for all by the same code. Run it when nothing else runs: threads of torch
+that wait for each other are slow out of all proportion where other processes want the cores too.
 """
 
 import argparse
@@ -14,7 +15,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -101,8 +101,7 @@ def environment(peer: str, folder: Path) -> Path:
         wanted = "\n".join([*map(str.strip, locked), f"# {source.hexdigest()}", ""])
         install = ["-c", str(pins), str(ROOT)]
     else:
-        shutil.copy(SCRIPTS / "encoder.txt", folder)
-        wanted = (SCRIPTS / f"{peer}.txt").read_text(encoding="utf-8")
+        wanted = "".join((SCRIPTS / name).read_text(encoding="utf-8") for name in (f"{peer}.txt", "encoder.txt"))
         install = ["-r", str(pins)]
     pins.write_text(wanted, encoding="utf-8")
     if not made_of.is_file() or made_of.read_text(encoding="utf-8") != wanted:
