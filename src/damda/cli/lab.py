@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from damda.cli.app import ConfigFlag, JsonFlag, QuietFlag, SetFlag, app, flags
-from damda.cli.measure import placed, write
+from damda.cli.measure import give_out, placed
 
 if TYPE_CHECKING:
     from damda.config import Settings
@@ -69,7 +69,7 @@ def encoders(
     from damda.cli import show, tables
     from damda.config import find
     from damda.embed.lexical import Remembered
-    from damda.measure import lab
+    from damda.measure import html, lab
     from damda.measure.retrieval import ready
     from damda.measure.similarity import pairs
 
@@ -94,18 +94,7 @@ def encoders(
                 paid = price if name.startswith(("http://", "https://")) else None
                 rows.append(lab.measure(name, partial(make, name), task, tell, price=paid))
     result = lab.compose(dataset.stem, task, rows, failed)
-    if out is not None:
-        write(out, show.json_text(result))
-    if report is not None:
-        from damda.measure.html import lab_page
-
-        write(report, lab_page(result))
-    if json:
-        show.as_json(result)
-        return
-    tables.representations(result)
-    for path in filter(None, (out, report)):
-        show.note(f"written to {path}", silent=quiet)
+    give_out(result, tables.representations, html.lab_page, out, report, json=json, quiet=quiet)
 
 
 def _task(

@@ -1,8 +1,8 @@
 """`damda eval`."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -86,6 +86,7 @@ def evaluate(
     from damda.assemble import models
     from damda.cli import show, tables
     from damda.config import find
+    from damda.measure import html
     from damda.measure import report as reports
     from damda.measure.evaluate import Plan
     from damda.measure.retrieval import read_run, ready
@@ -119,7 +120,7 @@ def evaluate(
         if runs is not None:
             _write_runs(runs, measured.found)
         result = reports.compose(asked.name, measured, plan.mode, _about(kb, settings))
-    _give_out(result, out, report, json=json, quiet=quiet)
+    give_out(result, tables.evaluation, html.page, out, report, json=json, quiet=quiet)
     _insist(result, bounds)
 
 
@@ -274,19 +275,27 @@ def _write_runs(folder: Path, found: "Mapping[str, Found]") -> None:
         write(folder / f"{name}.run", "".join(lines))
 
 
-def _give_out(result: "Result", out: Path | None, report: Path | None, *, json: bool, quiet: bool) -> None:
-    from damda.cli import show, tables
+def give_out(
+    result: dict[str, Any],
+    table: Callable[[dict[str, Any]], None],
+    page: Callable[[dict[str, Any]], str],
+    out: Path | None,
+    report: Path | None,
+    *,
+    json: bool,
+    quiet: bool,
+) -> None:
+    """Write what was asked for, then show a result as JSON or as its table."""
+    from damda.cli import show
 
     if out is not None:
         write(out, show.json_text(result))
     if report is not None:
-        from damda.measure.html import page
-
         write(report, page(result))
     if json:
         show.as_json(result)
         return
-    tables.evaluation(result)
+    table(result)
     for path in filter(None, (out, report)):
         show.note(f"written to {path}", silent=quiet)
 
