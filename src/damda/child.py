@@ -8,13 +8,18 @@ main guard, and answers come as pickles, which could run code here.
 
 import atexit
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+_GRACE = 5
+"""Seconds after which a child ends itself, when whoever asked has not ended it in time."""
 
 
 class Child:
@@ -113,8 +118,26 @@ def answers() -> IO[bytes]:
     return out
 
 
-def limit_memory(most: int) -> None:
-    """For the module that a child runs: at most this many bytes from now on, where the system can limit them."""
+def serve(answer: Callable[[dict[str, Any], bytes], Mapping[str, object]], *, memory: int) -> None:
+    """For the module that a child runs: answer requests about files until the input ends, a line of JSON each.
+
+    Args:
+        answer: makes an answer of a request (a line of JSON with "size" and "seconds") and the bytes behind it.
+        memory: most bytes of memory, where the system can limit them.
+    """
+    out = answers()
+    _limit_memory(memory)
+    while header := sys.stdin.buffer.readline():
+        request = json.loads(header)
+        data = sys.stdin.buffer.read(request["size"])
+        _alarm(request["seconds"] + _GRACE)
+        said = answer(request, data)
+        _alarm(0)
+        out.write(json.dumps(said).encode("ascii") + b"\n")
+        out.flush()
+
+
+def _limit_memory(most: int) -> None:
     if sys.platform != "win32":
         import resource
 
@@ -124,9 +147,9 @@ def limit_memory(most: int) -> None:
             resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def alarm(seconds: float) -> None:
-    """For the module that a child runs: let the system end this process then; 0: no longer. No Python needs to run for
-    it, so it works while a parser hangs."""
+def _alarm(seconds: float) -> None:
+    """Let the system end this process then; 0: no longer. No Python needs to run for it, so it works while a parser
+    hangs."""
     if sys.platform != "win32":
         signal.setitimer(signal.ITIMER_REAL, seconds)
 

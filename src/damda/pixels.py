@@ -14,11 +14,10 @@ import base64
 import io
 import json
 import re
-import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from damda.child import Child, alarm, answers, limit_memory
+from damda.child import Child, serve
 from damda.errors import ReadError
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ MAX_PIXELS = 100_000_000
 
 _KINDS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 _MEMORY = 4 << 30
-_GRACE = 5
 _DAMAGED = "damaged or cut off; open it in its program and save it again"
 
 
@@ -94,16 +92,7 @@ PIXELS = PixelProcess()
 
 def main() -> None:
     """Answer requests until the input ends."""
-    out = answers()
-    limit_memory(_MEMORY)
-    while header := sys.stdin.buffer.readline():
-        request = json.loads(header)
-        data = sys.stdin.buffer.read(request["size"])
-        alarm(request["seconds"] + _GRACE)
-        answer = _answer(data, Frame(**request["frame"]))
-        alarm(0)
-        out.write(json.dumps(answer).encode("ascii") + b"\n")
-        out.flush()
+    serve(lambda request, data: _answer(data, Frame(**request["frame"])), memory=_MEMORY)
 
 
 def _answer(data: bytes, frame: Frame) -> dict[str, str]:

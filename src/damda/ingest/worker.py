@@ -10,11 +10,10 @@ itself when a file takes too long, so it never outlives the process that asked.
 
 import json
 import re
-import sys
 from collections.abc import Callable
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from damda.child import alarm, answers, limit_memory
+from damda.child import serve
 from damda.errors import ReadError
 from damda.ingest import containers
 from damda.ingest.structure import Cell, Parsed, heading, table
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from kreuzberg import ExtractionResult
 
 _MEMORY = 4 << 30
-_GRACE = 5
 # Hancom's private character for the old spelling of its word processor's name, and that spelling: nobody types them.
 _HAN = re.compile("\uf53a|\u1112\u119e\u11ab")
 _DAMAGED = "damaged or cut off; open it in its program and save it again"
@@ -31,20 +29,7 @@ _DAMAGED = "damaged or cut off; open it in its program and save it again"
 
 def main() -> None:
     """Answer requests until the input ends."""
-    out = answers()
-    limit_memory(_MEMORY)
-    while header := sys.stdin.buffer.readline():
-        request = json.loads(header)
-        data = sys.stdin.buffer.read(request["size"])
-        alarm(request["seconds"] + _GRACE)
-        answer = _answer(request["format"], data, request["chars"])
-        alarm(0)
-        _send(out, answer)
-
-
-def _send(out: IO[bytes], answer: dict[str, object]) -> None:
-    out.write(json.dumps(answer).encode("ascii") + b"\n")
-    out.flush()
+    serve(lambda request, data: _answer(request["format"], data, request["chars"]), memory=_MEMORY)
 
 
 def _answer(name: str, data: bytes, chars: int) -> dict[str, object]:
