@@ -12,7 +12,7 @@ FLOORS = [  # top to bottom is ground to roof: a file may import what stands abo
     ["korean", "asked", "child", "api", "runtime"],
     ["morphemes", "pixels"],
     ["config"],
-    ["weights"],
+    ["weights", "trace"],
     ["home"],
     ["ingest", "embed", "search", "generate"],
     ["answer"],
@@ -20,6 +20,7 @@ FLOORS = [  # top to bottom is ground to roof: a file may import what stands abo
     ["measure"],
     ["assemble"],
     ["__init__"],  # the public names
+    ["serve"],
     ["cli"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

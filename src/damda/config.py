@@ -106,6 +106,9 @@ class AnswerSettings(Section):
     threshold: float | None = Field(default=None, ge=0, le=1, description="extract: below it, 'not found'")
     max_tokens: int = Field(default=512, ge=1, description="most tokens that a language model writes")
     temperature: float = Field(default=0.0, ge=0, le=2, description="0: the same answer every time")
+    history_tokens: int = Field(
+        default=1000, ge=0, description="of the conversation, by the encoder's tokenizer, that a follow-up is read with"
+    )
 
 
 class LlamaSettings(Section):
@@ -129,6 +132,36 @@ class RemoteSettings(Section):
     retries: int = Field(default=2, ge=0, description="tries again after 429, 5xx or no connection")
 
 
+class ServeSettings(Section):
+    """The service, `damda serve`; see docs/serving.md."""
+
+    host: str = Field(
+        default="127.0.0.1", description="address to listen on; any other than this machine's own needs a key"
+    )
+    port: int = Field(default=8080, ge=0, le=65535, description="0: any free one")
+    workers: int = Field(default=1, ge=1, le=64, description="processes over one index, each with its own models")
+    answers: int = Field(default=0, ge=0, le=1024, description="answers made at once; 0: as the generator can take")
+    queue: int = Field(default=64, ge=1, description="requests that may wait; more are told to come back later (429)")
+    batch: int = Field(default=32, ge=1, le=1024, description="most texts, or searches, that are worked on together")
+    batch_wait: float = Field(default=0.002, ge=0, le=1, description="seconds to wait for others to join a batch")
+    uploads: bool = Field(default=True, description="take uploads, into the folder uploads among the documents")
+    max_upload: int = Field(default=50_000_000, gt=0, description="bytes of one upload, all its files together")
+    max_body: int = Field(default=1_000_000, gt=0, description="bytes of any other request")
+    rescan: float = Field(default=30, ge=0, description="seconds between looks at the folder for changes; 0: none")
+    shutdown: float = Field(default=30, gt=0, description="seconds that running answers get after SIGTERM")
+
+
+class TraceSettings(Section):
+    """What is remembered of each answer and search; see docs/tracing.md."""
+
+    on: bool = Field(default=True, description="keep traces in the home")
+    content: bool = Field(default=False, description="with questions, passages and answers, not only sizes and scores")
+    keep: int = Field(default=10_000, ge=1, description="traces; older ones go")
+    keep_days: float = Field(default=30, gt=0, description="older traces go")
+    otlp: str = Field(default="", description="send traces there too: an OTLP/HTTP URL; extra otlp")
+    wandb: str = Field(default="", description="send figures of answers to this Weights & Biases project; extra wandb")
+
+
 class Settings(Section):
     """All settings, frozen."""
 
@@ -143,6 +176,8 @@ class Settings(Section):
     answer: AnswerSettings = AnswerSettings()
     llama: LlamaSettings = LlamaSettings()
     remote: RemoteSettings = RemoteSettings()
+    serve: ServeSettings = ServeSettings()
+    trace: TraceSettings = TraceSettings()
 
 
 def load(

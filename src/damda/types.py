@@ -148,6 +148,8 @@ class Answer:
         quotes: verbatim and located, in the order in which ``text`` refers to them.
         hits: the passages that the answer was made from, best first.
         unsupported: sentences of ``text`` that no passage supports; always empty for extractive answers.
+        asked: the question as it was searched for, where a follow-up was made whole from the conversation; else "".
+        trace_id: of the trace that tells how the answer was made; "" where none is kept.
     """
 
     text: str
@@ -156,6 +158,8 @@ class Answer:
     hits: tuple[Hit, ...] = ()
     unsupported: tuple[str, ...] = ()
     usage: Usage = Usage()
+    asked: str = ""
+    trace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
