@@ -4,19 +4,18 @@ Knows: consoles, progress bars, links. Does not know: where the things shown com
 """
 
 import json
-import math
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote as percent
 
 from rich.console import Console
 from rich.markup import escape
 
+from damda.plain import plain
 from damda.types import Answer, Hit, Progress, Quote, quiet
 
 if TYPE_CHECKING:
@@ -33,19 +32,7 @@ def as_json(value: object) -> None:
 
 def json_text(value: object) -> str:
     """What `as_json` prints."""
-    return json.dumps(_plain(value), ensure_ascii=False, indent=1) + "\n"
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401  any JSON-like value
-    if is_dataclass(value) and not isinstance(value, type):
-        return _plain({name: getattr(value, name) for name in value.__dataclass_fields__})
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if hasattr(value, "items"):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
+    return json.dumps(plain(value), ensure_ascii=False, indent=1) + "\n"
 
 
 @contextmanager
