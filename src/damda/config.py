@@ -144,7 +144,7 @@ class ServeSettings(Section):
     queue: int = Field(default=64, ge=1, description="requests that may wait; more are told to come back later (429)")
     batch: int = Field(default=32, ge=1, le=1024, description="most texts, or searches, that are worked on together")
     batch_wait: float = Field(default=0.002, ge=0, le=1, description="seconds to wait for others to join a batch")
-    uploads: bool = Field(default=True, description="take uploads, into the folder uploads among the documents")
+    uploads: bool = Field(default=True, description="take uploads, into the folder damda-uploads among the documents")
     max_upload: int = Field(default=50_000_000, gt=0, description="bytes of one upload, all its files together")
     max_body: int = Field(default=1_000_000, gt=0, description="bytes of any other request")
     rescan: float = Field(default=30, ge=0, description="seconds between looks at the folder for changes; 0: none")

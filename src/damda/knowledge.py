@@ -14,7 +14,21 @@ from damda.answer.pipeline import Pipeline
 from damda.errors import BusyError, ConfigError, ReadError
 from damda.home import Home
 from damda.ingest.sync import Report, Sync
-from damda.types import Answer, Chunk, Delta, Document, FileState, Hit, Message, Mode, Progress, Searcher, Where, quiet
+from damda.types import (
+    Answer,
+    Chunk,
+    Delta,
+    Document,
+    Encoder,
+    FileState,
+    Hit,
+    Message,
+    Mode,
+    Progress,
+    Searcher,
+    Where,
+    quiet,
+)
 
 
 class Sampled(Protocol):
@@ -73,7 +87,7 @@ class KnowledgeBase:
         self,
         root: Path,
         home: Home,
-        encoder_id: str,
+        encoder: Encoder,
         store: Reading,
         sync: Sync,
         searchers: Mapping[Mode, Callable[[], Searcher]],
@@ -84,7 +98,7 @@ class KnowledgeBase:
     ) -> None:
         self.root = root
         self._pictures = pictures
-        self._home, self._encoder_id = home, encoder_id
+        self._home, self._encoder = home, encoder
         self._store, self._sync, self._pipeline = store, sync, pipeline
         self._searchers, self._mode = searchers, mode
         self._load, self._warm = load, False
@@ -93,6 +107,20 @@ class KnowledgeBase:
     def home(self) -> Path:
         """The folder that holds the index."""
         return self._home.folder
+
+    @property
+    def encoder(self) -> Encoder:
+        """What turns texts into vectors here."""
+        return self._encoder
+
+    @property
+    def mode(self) -> Mode:
+        """How passages are searched for when nothing else is said."""
+        return self._mode
+
+    def exists(self) -> bool:
+        """Whether anything is stored, with the settings as they are now."""
+        return self._store.exists()
 
     def warm(self) -> None:
         """Start loading the models in the background. Asking, searching and indexing do it too, as soon as they know
@@ -222,6 +250,14 @@ class KnowledgeBase:
         """A stored document, to show a hit or a quote in its place."""
         return self._store.document(doc_id, version)
 
+    def documents(self) -> dict[str, tuple[str, str]]:
+        """Id -> (source, version) of all stored documents."""
+        return self._store.stored()
+
+    def files(self) -> dict[str, FileState]:
+        """What is stored of every file, and why nothing is, by source."""
+        return self._store.files()
+
     def document_ids(self) -> frozenset[str]:
         """Ids of all stored documents."""
         return frozenset(self._store.stored())
@@ -237,7 +273,7 @@ class KnowledgeBase:
         return Status(
             root=str(self.root),
             home=str(self._home.folder),
-            encoder=self._encoder_id,
+            encoder=self._encoder.id,
             documents=sum(f.documents for f in files) - images,
             chunks=self._store.count(),
             images=images,

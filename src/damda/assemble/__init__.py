@@ -126,7 +126,7 @@ def assemble(
     return KnowledgeBase(
         root,
         home,
-        encoder.id,
+        encoder,
         store,
         sync,
         searchers,

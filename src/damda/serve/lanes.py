@@ -1,0 +1,148 @@
+"""Blocking work for an event loop: so much of it at once, so much that waits, and none for nobody.
+
+Knows: threads, queues, clients that leave. Does not know: what the work is.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, closing
+from typing import Any, Generic, Protocol, TypeVar
+
+from fastapi import Request
+
+from damda.serve.errors import Gone, crowded
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class Emit(Protocol[T_contra]):
+    """Hands a piece of a result to whoever waits for it; raises Gone once nobody does."""
+
+    def __call__(self, item: T_contra, /) -> None: ...
+
+
+class Lanes:
+    """Threads for one kind of work.
+
+    Args:
+        what: it does, for messages: "answers".
+        count: done at once.
+        queue: may wait; more are refused.
+    """
+
+    def __init__(self, what: str, count: int, queue: int) -> None:
+        self._what, self._most = what, count + queue
+        self.count = count
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix=f"damda-{what}")
+        self.pending = 0
+
+    def close(self) -> None:
+        """Wait for what runs; drop what waits."""
+        self._pool.shutdown(cancel_futures=True)
+
+    async def stream(self, run: Callable[[Emit[T]], None]) -> AsyncGenerator[T, None]:
+        """What ``run`` emits, as it does; its error, if it raises one.
+
+        When the reader stops early, work that has not begun never will, and the next emission of work that has raises
+        Gone. The lane is taken until the work has really ended.
+
+        Raises:
+            Refused: too many wait already.
+        """
+        if self.pending >= self._most:
+            raise crowded(self._what)
+        channel = _Channel[T]()
+        self.pending += 1
+        future = self._pool.submit(channel.feed, run)
+        future.add_done_callback(lambda done: self._ended(channel.loop))
+        try:
+            while (item := await channel.queue.get()) is not None:
+                if isinstance(item, Exception):
+                    raise item
+                yield item[0]
+        finally:
+            channel.gone.set()
+            future.cancel()
+
+    async def value(self, run: Callable[[], T]) -> T:
+        """One result."""
+
+        def once(emit: Emit[T]) -> None:
+            emit(run())
+
+        async with aclosing(self.stream(once)) as results:
+            return await anext(results)
+
+    def _ended(self, loop: asyncio.AbstractEventLoop) -> None:
+        def count() -> None:
+            self.pending -= 1
+
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(count)
+
+
+class _Channel(Generic[T]):
+    """From a thread to an event loop: items in tuples of one, errors, and None at the end."""
+
+    def __init__(self) -> None:
+        self.loop, self.gone = asyncio.get_running_loop(), threading.Event()
+        self.queue: asyncio.Queue[tuple[T] | Exception | None] = asyncio.Queue()
+
+    def feed(self, run: Callable[[Emit[T]], None]) -> None:
+        """In the thread."""
+        try:
+            run(self._emit)
+        except Gone:
+            return
+        except Exception as error:  # handed over: the reader raises it
+            self._put(error)
+        self._put(None)
+
+    def _emit(self, item: T) -> None:
+        if self.gone.is_set():
+            raise Gone
+        self._put((item,))
+
+    def _put(self, item: tuple[T] | Exception | None) -> None:
+        if not self.gone.is_set() and not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.queue.put_nowait, item)
+
+
+def each(make: Callable[[], Iterator[T]]) -> Callable[[Emit[T]], None]:
+    """Work for `Lanes.stream`: the items of an iterator, which is closed when nobody wants more of them."""
+
+    def run(emit: Emit[T]) -> None:
+        items: Any = make()
+        with closing(items):
+            for item in items:
+                emit(item)
+
+    return run
+
+
+async def until_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of ``work``, which is cancelled when the client closes the connection.
+
+    Raises:
+        Gone: it did.
+    """
+    task = asyncio.ensure_future(work)
+    watcher = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise Gone
+    finally:
+        watcher.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
