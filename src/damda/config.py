@@ -276,5 +276,7 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 _PREFIX = "DAMDA_"
-_NOT_SETTINGS = frozenset(("DAMDA_CACHE",))
+WORKER = "DAMDA_WORKER"
+"""Where `damda serve` tells its processes what to serve; no setting."""
+_NOT_SETTINGS = frozenset(("DAMDA_CACHE", WORKER))
 _LISTS = frozenset(("read.ignore",))

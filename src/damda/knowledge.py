@@ -250,6 +250,10 @@ class KnowledgeBase:
         """A stored document, to show a hit or a quote in its place."""
         return self._store.document(doc_id, version)
 
+    def count(self) -> int:
+        """Passages stored."""
+        return self._store.count()
+
     def documents(self) -> dict[str, tuple[str, str]]:
         """Id -> (source, version) of all stored documents."""
         return self._store.stored()

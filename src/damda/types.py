@@ -301,6 +301,17 @@ class Reranker(Protocol):
         ...
 
 
+class Scorer(Protocol):
+    """How well a passage answers a question, as a number; for texts that are no hits. ``id`` is the model's."""
+
+    @property
+    def id(self) -> str: ...
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """A number for each (question, passage), higher for better; comparable for the same question."""
+        ...
+
+
 class Generator(Protocol):
     """Messages to text. Streaming is the primitive; a whole answer is a drain of the stream.
 

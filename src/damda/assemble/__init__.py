@@ -86,8 +86,12 @@ def assemble(
     progress: Progress = quiet,
     encoder: Encoder | None = None,
     generator: Generator | None = None,
+    writer: Generator | None = None,
 ) -> KnowledgeBase:
-    """Build everything for one root; an encoder or generator that is given takes the place of the settings' one."""
+    """Build everything for one root; an encoder or generator that is given takes the place of the settings' one.
+
+    ``writer`` is the settings' bare language model where the caller has made it already: it is loaded once then.
+    """
     analyser = models.make_analyser(settings)
     encoder = encoder or models.make_encoder(settings.encoder, offline=settings.offline, progress=progress)
     loads = [analyser.load, *([encoder.load] if isinstance(encoder, OnnxEncoder) else [])]
@@ -116,7 +120,7 @@ def assemble(
     searchers = make_searchers(settings, store, encoder, analyser)
     pipeline = Pipeline(
         searchers[settings.search.mode](),
-        generator or make_generator(settings, encoder, analyser, store),
+        generator or make_generator(settings, encoder, analyser, store, writer),
         store.document,
         analyser,
         passages=settings.answer.passages,
@@ -161,16 +165,19 @@ def make_searchers(
     }
 
 
-def make_generator(settings: Settings, encoder: Encoder, analyser: Analyser, store: Store) -> Generator:
-    """The generator that ``answer.generator`` names; making one loads nothing."""
+def make_generator(
+    settings: Settings, encoder: Encoder, analyser: Analyser, store: Store, writer: Generator | None = None
+) -> Generator:
+    """The generator that ``answer.generator`` names, of ``writer`` where that is it; making one loads nothing."""
     if settings.answer.generator == "remote":
-        return models.make_writer(settings)
+        return writer or models.make_writer(settings)
     reader = make_reader(encoder, analyser, store)
     if settings.answer.generator == "llama":
         from damda.generate.llama import Llama
 
-        llama = Llama(settings.llama.model_copy(update={"model": weights.gguf(settings.llama.model)}))
-        return Gated(llama, reader, threshold=settings.answer.threshold)
+        if writer is None or settings.llama.mode == "quote":  # a bare one writes
+            writer = Llama(settings.llama.model_copy(update={"model": weights.gguf(settings.llama.model)}))
+        return Gated(writer, reader, threshold=settings.answer.threshold)
     return Extract(reader, quotes=settings.answer.quotes, threshold=settings.answer.threshold)
 
 

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from damda import weights
 from damda.config import EncoderSettings, RerankSettings, Settings
 from damda.embed.encoder import OnnxEncoder
 from damda.errors import ConfigError, MissingExtra
 from damda.morphemes import MorphemeProcess
-from damda.types import Encoder, Generator, ImageEncoder, Progress, Reranker, quiet
+from damda.types import Encoder, Generator, ImageEncoder, Progress, quiet
+
+if TYPE_CHECKING:
+    from damda.search.rerank import OnnxReranker, RemoteReranker
 
 
 def make_analyser(settings: Settings) -> MorphemeProcess:
@@ -90,7 +93,7 @@ def make_image_encoder(settings: Settings) -> ImageEncoder:
     return ClipEncoder(folder, variant=image.variant, threads=threads, seconds=settings.read.timeout)
 
 
-def make_reranker(settings: RerankSettings, *, offline: bool) -> Reranker:
+def make_reranker(settings: RerankSettings, *, offline: bool) -> "OnnxReranker | RemoteReranker":
     """The reranker that ``rerank.model`` names.
 
     Raises:

@@ -1,6 +1,7 @@
 """A second look at the best hits, by a model that reads question and passage together.
 
-Knows: cross-encoders in ONNX, servers with ``/v1/rerank``, a budget of time. Does not know: how hits were found.
+Knows: cross-encoders in ONNX, servers with ``/v1/rerank``, a budget of time; also scores for pairs that are no hits.
+Does not know: how hits were found.
 
 Off unless ``search.mode`` is "rerank": a reranker costs more than the search itself, and has to show on questions of
 one's own that it puts the hits in a better order (`damda eval --modes hybrid,rerank`).
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from math import exp
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import numpy as np
@@ -23,7 +24,9 @@ from damda.api import Api
 from damda.errors import RerankerError
 from damda.korean import nfc
 from damda.runtime import model_file, open_session, open_tokenizer
-from damda.types import Hit, Reranker, Searcher, Where
+from damda.types import Encoder, Hit, Reranker, Searcher, Where
+
+Item = TypeVar("Item")
 
 _BATCH = 8
 _INPUTS = frozenset(("input_ids", "attention_mask", "token_type_ids"))
@@ -75,24 +78,32 @@ class OnnxReranker:
 
     def rerank(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
         """Scored hits by score, a probability, marked "rerank"; then those that the time did not suffice for."""
-        tokenizer, session, inputs = self._load()
         until = time.monotonic() + self._budget
         scored: list[Hit] = []
         for batch in _batches(hits):
             if scored and time.monotonic() >= until:
                 break
-            pairs = tokenizer.encode_batch([(nfc(query), hit.chunk.in_context()) for hit in batch])
-            width = max(len(pair.ids) for pair in pairs)
-            feed = {name: np.zeros((len(pairs), width), np.int64) for name in inputs}
-            for row, pair in enumerate(pairs):
-                for name, values in zip(_ORDER, (pair.ids, pair.attention_mask, pair.type_ids), strict=True):
-                    if name in feed:
-                        feed[name][row, : len(values)] = values
-            logits = np.asarray(session.run(None, feed)[0], np.float32).reshape(len(pairs), -1)
-            if logits.shape[1] > 2:
-                raise RerankerError(f"{self._model} answers {logits.shape[1]} numbers a pair: it is no cross-encoder")
-            scored += [replace(hit, score=s, by="rerank") for hit, s in zip(batch, _probability(logits), strict=True)]
+            scores = self._batch([(query, hit.chunk.in_context()) for hit in batch])
+            scored += [replace(hit, score=score, by="rerank") for hit, score in zip(batch, scores, strict=True)]
         return [*sorted(scored, key=lambda hit: -hit.score), *hits[len(scored) :]]
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """The probability that each passage answers its question; all of them, however long it takes."""
+        return [score for batch in _batches(pairs) for score in self._batch(batch)]
+
+    def _batch(self, texts: Sequence[tuple[str, str]]) -> list[float]:
+        tokenizer, session, inputs = self._load()
+        pairs = tokenizer.encode_batch([(nfc(query), passage) for query, passage in texts])
+        width = max(len(pair.ids) for pair in pairs)
+        feed = {name: np.zeros((len(pairs), width), np.int64) for name in inputs}
+        for row, pair in enumerate(pairs):
+            for name, values in zip(_ORDER, (pair.ids, pair.attention_mask, pair.type_ids), strict=True):
+                if name in feed:
+                    feed[name][row, : len(values)] = values
+        logits = np.asarray(session.run(None, feed)[0], np.float32).reshape(len(pairs), -1)
+        if logits.shape[1] > 2:
+            raise RerankerError(f"{self._model} answers {logits.shape[1]} numbers a pair: it is no cross-encoder")
+        return _probability(logits)
 
     def _load(self) -> tuple[Any, Any, frozenset[str]]:
         with self._lock:
@@ -109,10 +120,10 @@ class OnnxReranker:
 _ORDER = ("input_ids", "attention_mask", "token_type_ids")
 
 
-def _batches(hits: Sequence[Hit]) -> Iterator[Sequence[Hit]]:
+def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     """The best first, so that a budget is spent on them."""
-    for at in range(0, len(hits), _BATCH):
-        yield hits[at : at + _BATCH]
+    for at in range(0, len(items), _BATCH):
+        yield items[at : at + _BATCH]
 
 
 def _probability(logits: NDArray[np.float32]) -> list[float]:
@@ -159,18 +170,52 @@ class RemoteReranker:
 
     def rerank(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
         """Hits by the server's score, marked "rerank"; any that it leaves out keep their place behind them."""
-        if not hits:
-            return []
-        texts = [hit.chunk.in_context() for hit in hits]
+        scores = self._ask(query, [hit.chunk.in_context() for hit in hits]) if hits else {}
+        order = sorted(scores, key=lambda i: (-scores[i], i))
+        return [replace(hits[i], score=scores[i], by="rerank") for i in order] + [
+            hit for i, hit in enumerate(hits) if i not in scores
+        ]
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """The server's score of each passage for its question; one request a question.
+
+        Raises:
+            RerankerError: it left one out.
+        """
+        found: list[float] = [0.0] * len(pairs)
+        for query in dict.fromkeys(query for query, _ in pairs):
+            rows = [i for i, pair in enumerate(pairs) if pair[0] == query]
+            scores = self._ask(query, [pairs[i][1] for i in rows])
+            if len(scores) < len(rows):
+                raise RerankerError(f"{self._api.url} left passages without a score")
+            for at, row in enumerate(rows):
+                found[row] = scores[at]
+        return found
+
+    def _ask(self, query: str, texts: list[str]) -> dict[int, float]:
         body: dict[str, object] = {"model": self._model, "query": nfc(query), "documents": texts, "top_n": len(texts)}
         answer = self._api.ask("POST", "rerank", body)
         try:
             scores = {int(row["index"]): float(row["relevance_score"]) for row in answer["results"]}
         except (KeyError, TypeError, ValueError) as error:
             raise RerankerError(f"{self._api.url} did not answer with scores; does it have /v1/rerank?") from error
-        if not scores.keys() <= set(range(len(hits))):
+        if not scores.keys() <= set(range(len(texts))):
             raise RerankerError(f"{self._api.url} answered scores for passages that it was not given")
-        order = sorted(scores, key=lambda i: (-scores[i], i))
-        return [replace(hits[i], score=scores[i], by="rerank") for i in order] + [
-            hit for i, hit in enumerate(hits) if i not in scores
-        ]
+        return scores
+
+
+class Cosine:
+    """An encoder where there is no cross-encoder: the cosine of question and passage. Fits ``Scorer``."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self.id = encoder.id
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """Cosines. A question that stands in several pairs is encoded once."""
+        if not pairs:
+            return []
+        row = {query: n for n, query in enumerate(dict.fromkeys(query for query, _ in pairs))}
+        queries = self._encoder.encode(list(row), kind="query")
+        passages = self._encoder.encode([passage for _, passage in pairs], kind="passage")
+        return [float(queries[row[query]] @ vector) for (query, _), vector in zip(pairs, passages, strict=True)]

@@ -1,0 +1,103 @@
+"""The application: what stands before what.
+
+Knows: routes, middleware and the order of them, what runs in the background. Does not know: what the routes do.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+import damda
+from damda.assemble.service import Service
+from damda.errors import DamdaError
+from damda.serve import chat, documents, errors, pages, searching, telling, vectors
+from damda.serve.access import Access, Hardened, Sizes, is_local
+from damda.serve.backend import Backend
+from damda.serve.keys import Keys
+from damda.serve.metrics import Measured
+from damda.serve.openapi import described
+
+log = logging.getLogger(__name__)
+
+
+def build(service: Service, *, insecure: bool = False) -> FastAPI:
+    """The application for one set of documents.
+
+    Args:
+        service: what is served.
+        insecure: want no keys, whatever the address.
+    """
+    backend = Backend(service, Keys(service.kb.home))
+    settings = service.settings.serve
+    local = is_local(settings.host)
+    app = FastAPI(
+        title="damda",
+        version=damda.__version__,
+        description="Answers from a folder of documents, with verbatim, located quotes.",
+        docs_url=None,  # FastAPI's pages load from a CDN; ours come from here
+        redoc_url=None,
+        lifespan=_lifespan(backend),
+    )
+    for part in (chat, vectors, searching, documents):
+        app.include_router(part.routes(backend), responses=ANSWERS)
+    app.include_router(telling.routes(backend))
+    app.include_router(pages.routes())
+    pages.mount(app)
+    errors.install(app)
+    described(app)
+    # The last one added stands outermost: everything is counted, what is refused too.
+    app.add_middleware(Sizes, most=settings.max_body, uploads=settings.max_upload)
+    app.add_middleware(Access, keys=backend.keys, local=local, insecure=insecure)
+    app.add_middleware(Hardened)
+    app.add_middleware(Measured, metrics=backend.metrics)
+    app.state.backend = backend
+    return app
+
+
+def _lifespan(backend: Backend) -> Callable[[FastAPI], Any]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
+        background = asyncio.create_task(_background(backend))
+        try:
+            yield
+        finally:
+            backend.indexing.stop()
+            background.cancel()
+            await asyncio.wait({background})
+            await asyncio.to_thread(backend.close)
+
+    return lifespan
+
+
+async def _background(backend: Backend) -> None:
+    """Load the models, then follow the folder."""
+    every = backend.settings.serve.rescan
+    while True:
+        try:
+            if not backend.ready.is_set():
+                await asyncio.to_thread(backend.warm)
+            if every or not backend.ready.is_set():
+                changed = await asyncio.to_thread(backend.indexing.look)
+                if changed or not backend.ready.is_set():
+                    await asyncio.to_thread(backend.warm)
+        except DamdaError as error:
+            log.warning("%s", error)
+        if not every and backend.ready.is_set():
+            return
+        await asyncio.sleep(every or _RETRY)
+
+
+_RETRY = 5.0
+"""Seconds between tries to become ready where the folder is not followed."""
+
+ERROR = {
+    "description": "Not carried out; the message says why and what to do.",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+}
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    status: ERROR for status in (400, 401, 403, 404, 409, 413, 429, 502, 503, 504)
+}

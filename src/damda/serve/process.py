@@ -1,0 +1,152 @@
+"""Processes and signals: one process, or several behind one port.
+
+Knows: uvicorn, what a worker must be told. Does not know: what is served.
+
+Several workers share the port and the index; each loads its own models. A worker that dies is replaced. SIGTERM and
+SIGINT end the service when the running answers have been given, at the latest after ``serve.shutdown`` seconds.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
+
+from damda import config
+from damda.assemble import root_of
+from damda.assemble.service import Service, service
+from damda.config import WORKER, Settings
+from damda.errors import ConfigError
+from damda.serve.access import is_local
+from damda.serve.app import build
+from damda.serve.keys import Keys
+from damda.serve.metrics import share_between_processes
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to serve, as it can be told to another process.
+
+    Attributes:
+        root: the documents.
+        config: a damda.toml, or None for the one that is found.
+        flags: settings from the command line.
+        insecure: want no keys.
+    """
+
+    root: str
+    config: str | None
+    flags: Mapping[str, Any]
+    insecure: bool
+
+    def settings(self) -> Settings:
+        return config.find(self.config, self.flags, Path(self.root))
+
+    def service(self) -> Service:
+        return service(root_of(self.root), self.settings())
+
+
+def worker() -> FastAPI:
+    """The application of a worker process; uvicorn calls this."""
+    logging.basicConfig(format="damda: %(message)s", level=logging.WARNING)
+    order = Order(**json.loads(os.environ[WORKER]))
+    return build(order.service(), insecure=order.insecure)
+
+
+def check(settings: Settings, home: Path, *, insecure: bool) -> None:
+    """Whether the service may start like this.
+
+    Raises:
+        ConfigError: other machines could reach it, and there are no keys.
+    """
+    host = settings.serve.host
+    if not (insecure or is_local(host) or Keys(home).any()):
+        raise ConfigError(
+            f"{host} can be reached by other machines: make a key first (`damda keys FOLDER make NAME`), "
+            "or say --insecure if everybody there may read the documents"
+        )
+
+
+def run(order: Order, built: Service | None, started: Callable[[str], None], *, access_log: bool = False) -> None:
+    """Serve until a signal ends it.
+
+    Args:
+        order: what.
+        built: the same, where it is there already and one worker is enough.
+        started: told the URL when the port is taken.
+        access_log: write a line a request.
+
+    Raises:
+        ConfigError: the address can't be had.
+    """
+    settings = order.settings().serve
+    options = uvicorn.Config(
+        "damda.serve.process:worker" if built is None else build(built, insecure=order.insecure),
+        factory=built is None,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        log_level="warning",
+        access_log=access_log,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,  # a header that anybody can write must not say who asks
+        timeout_graceful_shutdown=int(settings.shutdown + 0.5) or 1,
+        timeout_worker_healthcheck=60,  # a worker that computes is not dead
+        ws="none",
+        lifespan="on",
+    )
+    sock = _bound(settings.host, settings.port)
+    host, port = sock.getsockname()[:2]
+    started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    with _ended_by_signals():
+        if settings.workers == 1:
+            uvicorn.Server(options).run(sockets=[sock])
+            return
+        os.environ[WORKER] = json.dumps(asdict(order))
+        remove = share_between_processes()
+        try:
+            Multiprocess(options, sockets=[sock]).run()
+        finally:
+            remove()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.set_inheritable(True)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{host}:{port} can't be listened on ({reason}); set serve.host, serve.port") from error
+    return sock
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """uvicorn ends in good order on SIGTERM and SIGINT, and then raises the signal again: that is a normal end here."""
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    except SystemExit as done:
+        if done.code:
+            raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
