@@ -173,7 +173,7 @@ def test_constructing_loads_nothing(path: Path) -> None:
     began = time.monotonic()
     llama = Llama(LlamaSettings(model=str(path)))
     assert time.monotonic() - began < 0.5
-    assert llama._loaded is None
+    assert llama._weights._loaded is None
     assert llama.id.startswith(f"llama:{path.name}:") and llama.id.endswith(":write")
 
 
@@ -203,8 +203,7 @@ def test_stop(writer: Llama) -> None:
 
 def test_the_port_wants_a_key(writer: Llama) -> None:
     list(writer.stream(ask("hi", ["x"]), max_tokens=1))
-    assert writer._loaded is not None
-    place = urlsplit(writer._loaded.address)
+    place = urlsplit(writer._weights.get()[0].address)
     assert place.hostname == "127.0.0.1"
     request = json.dumps({"messages": [{"role": "user", "content": "hi"}], "max_tokens": 1, "content": "hi"})
     for key in (None, "wrong"):
@@ -219,15 +218,15 @@ def test_the_port_wants_a_key(writer: Llama) -> None:
 
 def test_count_is_what_the_prompt_takes(writer: Llama) -> None:
     usage = list(writer.stream(ask("hi", ["x"]), max_tokens=1))[-1].usage
-    assert writer._loaded is not None and usage is not None
-    request, _ = writer._fit(writer._loaded, ask("hi", ["x"]), hits(["x"]), 1)
-    assert writer._loaded.count(request) == usage.prompt_tokens
+    engine, chats = writer._weights.get()
+    request, _ = writer._fit(engine, chats, ask("hi", ["x"]), hits(["x"]), 1)
+    assert usage is not None and engine.count(request) == usage.prompt_tokens
 
 
 def test_what_does_not_fit_is_left_out_last_first(writer: Llama, caplog: pytest.LogCaptureFixture) -> None:
     texts = [f"{name} " + "word " * 300 + name for name in ("alpha", "beta", "gamma", "delta")]
-    engine = writer._engine()
-    request, kept = writer._fit(engine, ask("?", texts), hits(texts), 256)
+    engine, chats = writer._weights.get()
+    request, kept = writer._fit(engine, chats, ask("?", texts), hits(texts), 256)
     assert [hit.chunk.text for hit in kept] == texts[:2]
     assert engine.count(request) <= engine.context - 256
     sent = json.dumps(request)
@@ -260,7 +259,7 @@ def test_threads_share_one_model(path: Path) -> None:
 
     def work(question: str) -> None:
         said[question] = text(list(llama.stream(ask(question, ["x"]), max_tokens=6)))
-        engines.add(id(llama._loaded))
+        engines.add(id(llama._weights.get()[0]))
 
     threads = [threading.Thread(target=work, args=(question,)) for question in ("Say hello", "Count to ten", "Sing")]
     for thread in threads:
@@ -323,8 +322,9 @@ def test_a_model_without_chat_template(path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(fewshot, "EXAMPLES", fewshot.EXAMPLES[:1])  # SmolLM2 takes three tokens a syllable
     passages = PASSAGES[1:]
     for mode in ("quote", "write"):
-        llama = Llama(LlamaSettings.model_validate({"mode": mode, "context": 1024, "threads": 1}), path=path)
-        request, _ = llama._fit(llama._engine(), ask("열람실은?"), hits(passages), 40)
+        # A context of its own, so that the weights are not those of a model that chats.
+        llama = Llama(LlamaSettings.model_validate({"mode": mode, "context": 1025, "threads": 1}), path=path)
+        request, _ = llama._fit(*llama._weights.get(), ask("열람실은?"), hits(passages), 40)
         assert str(request["prompt"]).startswith("문서에서") and str(request["prompt"]).endswith("질문: 열람실은?\n답:")
         said = text(list(llama.stream(ask("열람실은?"), passages=hits(passages), max_tokens=40)))
         assert said and "\n" not in said

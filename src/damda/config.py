@@ -118,8 +118,11 @@ class LlamaSettings(Section):
     mode: Literal["quote", "write"] = Field(
         default="write", description="quote: only spans of the passages; write: free text, checked after"
     )
-    context: int = Field(default=4096, ge=256, description="tokens of prompt and answer together")
+    context: int = Field(default=4096, ge=256, description="tokens of prompt and answer together, for one request")
     threads: int = Field(default=0, ge=0, description="0: as many as there are cores")
+    slots: int = Field(
+        default=1, ge=1, le=64, description="requests worked on at once; each has memory for llama.context tokens"
+    )
 
 
 class RemoteSettings(Section):

@@ -334,6 +334,21 @@ class Generator(Protocol):
     ) -> Iterator[Delta]: ...
 
 
+class Completer(Protocol):
+    """Text that goes on where a prompt ends: no chat template, no passages. A stream like a Generator's."""
+
+    @property
+    def id(self) -> str: ...
+
+    def complete(
+        self, prompt: str, *, max_tokens: int = 512, temperature: float = 0.0, stop: Sequence[str] = ()
+    ) -> Iterator[Delta]: ...
+
+
+class Writer(Generator, Completer, Protocol):
+    """A language model by itself."""
+
+
 class Progress(Protocol):
     """Told about long work: ``progress("encode", 120, 3400)``. Units are the caller's; total 0 means unknown."""
 

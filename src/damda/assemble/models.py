@@ -10,8 +10,9 @@ from damda import weights
 from damda.config import EncoderSettings, RerankSettings, Settings
 from damda.embed.encoder import OnnxEncoder
 from damda.errors import ConfigError, MissingExtra
+from damda.generate.engine import cores
 from damda.morphemes import MorphemeProcess
-from damda.types import Encoder, Generator, ImageEncoder, Progress, quiet
+from damda.types import Encoder, Generator, ImageEncoder, Progress, Writer, quiet
 
 if TYPE_CHECKING:
     from damda.search.rerank import OnnxReranker, RemoteReranker
@@ -120,7 +121,24 @@ def _folder(name: str, *, offline: bool, files: Sequence[str] = weights.MODEL_FI
     return Path(name).expanduser() if name and Path(name).expanduser().is_dir() else None
 
 
-def make_writer(settings: Settings) -> Generator:
+REMOTE_SLOTS = 32
+"""Answers that a remote server is asked for at once: what one vLLM batches well, and what a connection pool has."""
+
+
+def slots_of(settings: Settings) -> int:
+    """How many answers the settings' generator makes at once; more requests than that only wait for one another.
+
+    extract: one a core, as it computes in this process; llama: ``llama.slots``; remote: `REMOTE_SLOTS`.
+    ``serve.answers`` overrides all of them.
+    """
+    if settings.serve.answers:
+        return settings.serve.answers
+    if settings.answer.generator == "remote":
+        return REMOTE_SLOTS
+    return settings.llama.slots if settings.answer.generator == "llama" else cores()
+
+
+def make_writer(settings: Settings) -> Writer:
     """The language model that ``answer.generator`` names, by itself: for other texts than answers from passages.
 
     Raises:

@@ -128,7 +128,7 @@ class Endpoint:
             how = "refused the key" if self.key else "wants a key"
             return GeneratorError(f"{self.shown} {how} ({status}): set remote.api_key or DAMDA_REMOTE__API_KEY")
         if status == 404:
-            return self._missing(asked.get("model"), error)
+            return self._missing(asked, error)
         if status in (400, 413, 422):
             return _unusable(status, reason, asked) or error
         if status in BUSY and "insufficient_quota" not in response.text:  # an empty account won't fill by itself
@@ -146,12 +146,13 @@ class Endpoint:
         """Some servers repeat the key that they refuse."""
         return text.replace(self.key, "***") if self.key else text
 
-    def _missing(self, model: object, error: GeneratorError) -> GeneratorError:
+    def _missing(self, asked: Mapping[str, object], error: GeneratorError) -> GeneratorError:
+        model = asked.get("model")
         try:
             choice = self.choose(model)
         except (GeneratorError, Again):
-            path = "/chat/completions (404)"
-            return GeneratorError(f"{self.shown} has no {path}: check remote.url; it often ends in /v1")
+            path = "/completions" if "prompt" in asked else "/chat/completions"
+            return GeneratorError(f"{self.shown} has no {path} (404): check remote.url; it often ends in /v1")
         return GeneratorError(f"{self.shown} has no model {model!r}; {choice}") if choice else error
 
 

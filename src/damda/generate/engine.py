@@ -11,6 +11,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Semaphore
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,26 +32,34 @@ ALWAYS = {
 
 
 class Engine:
-    """One model in memory. Safe to use from several threads; requests run one after the other.
+    """One model in memory, for as long as somebody holds this. Safe to use from several threads.
 
     Args:
         path: a GGUF file.
-        context: tokens of prompt and answer together; a model trained for fewer gets those.
+        context: tokens of prompt and answer together that one request gets; a model trained for fewer gets those.
         threads: 0 for one a core.
+        slots: requests that are worked on at once, in common batches. Memory for ``context`` times ``slots`` tokens
+            is taken at the start.
+
+    Attributes:
+        context: tokens that one request has.
+        free: the slots that nobody uses; whoever waits gets one in the order of coming.
 
     Raises:
         MissingExtra: xllamacpp is not installed.
         GeneratorError: llama.cpp can't load the file; its own reason goes to stderr.
     """
 
-    def __init__(self, path: Path, *, context: int, threads: int) -> None:
+    def __init__(self, path: Path, *, context: int, threads: int, slots: int = 1) -> None:
         require()
         xllamacpp = importlib.import_module("xllamacpp")
         self._key = secrets.token_urlsafe(32)
+        self.free = Semaphore(slots)
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
-        params.n_ctx = context
-        params.n_parallel = 1  # n_ctx is split over the slots
+        params.n_ctx = context * slots  # llama.cpp splits it evenly over the slots
+        params.n_parallel = slots
+        params.kv_unified = False  # one pool for all would let a long request take what another was promised
         params.n_batch = params.n_ubatch = BATCH
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads or cores()
         params.api_keys = [self._key]
@@ -83,14 +92,11 @@ class Engine:
     def run(self, request: Mapping[str, object], heard: Callable[[object], bool]) -> None:
         """Calls ``heard`` with each chunk, also while the prompt is read, until it returns True or the answer ends.
 
-        ``heard`` must not raise: xllamacpp swallows that and goes on.
+        ``heard`` must not raise: xllamacpp swallows that and goes on. To be called with ``free`` held: a request
+        without a slot waits inside llama.cpp, where nothing is heard of it and it can't be given up.
         """
         handle = self._server.handle_completions if "prompt" in request else self._server.handle_chat_completions
         handle({**ALWAYS, **request}, heard)
-
-    def close(self) -> None:
-        """Gives the memory back, once nothing runs any more."""
-        self._server = None
 
     def _ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> object:
         """Asks the port: what tokens a prompt has can't be had in process."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Literal
+from weakref import WeakValueDictionary
 
 from damda.config import LlamaSettings
 from damda.errors import ConfigError, GeneratorError
@@ -47,8 +48,39 @@ class _End:
         return Delta(finish=self.finish, usage=self.usage)
 
 
+class _Weights:
+    """A GGUF file that loads when it is first needed, once for all threads and for all who name it alike."""
+
+    def __init__(self, path: Path, settings: LlamaSettings) -> None:
+        self._path, self._settings = path, settings
+        self._lock = Lock()
+        self._loaded: tuple[Engine, bool] | None = None
+
+    def get(self) -> tuple[Engine, bool]:
+        """The engine, and whether the model has a chat template."""
+        with self._lock:
+            if self._loaded is None:
+                facts, given = gguf.inspect(self._path), self._settings
+                context = min(given.context, facts.context or given.context)
+                engine = Engine(self._path, context=context, threads=given.threads, slots=given.slots)
+                self._loaded = engine, facts.chat_template
+            return self._loaded
+
+    def drop(self) -> None:
+        """The memory goes when the last answer that runs has ended."""
+        with self._lock:
+            self._loaded = None
+
+
+_weights: "WeakValueDictionary[tuple[object, ...], _Weights]" = WeakValueDictionary()
+_weights_lock = Lock()
+
+
 class Llama:
-    """A Generator over a GGUF file. Cheap to make: the weights load at the first ``stream()``, once for all threads.
+    """A Generator and Completer over a GGUF file, ``settings.slots`` answers at a time.
+
+    Cheap to make: the weights load at the first ``stream()`` or ``complete()``, once for all threads. Two of these
+    over one file with the same context, threads and slots share them, whatever their mode.
 
     Args:
         settings: ``mode`` "quote" lets the model only copy from ``passages`` (or say that nothing answers), "write"
@@ -67,10 +99,13 @@ class Llama:
             raise ConfigError("llama.model is not set: give a GGUF file, or a name that `damda models` lists")
         self._path = path or Path(settings.model).expanduser()
         self._settings = settings
-        self._id = f"llama:{self._path.name}:{gguf.fingerprint(self._path)}:{settings.mode}"
-        self._lock = Lock()
-        self._loaded: Engine | None = None
-        self._chats = False
+        fingerprint = gguf.fingerprint(self._path)
+        self._id = f"llama:{self._path.name}:{fingerprint}:{settings.mode}"
+        key = (self._path.absolute(), fingerprint, settings.context, settings.threads, settings.slots)
+        with _weights_lock:
+            shared = _weights.get(key)
+            self._weights = shared or _Weights(self._path, settings)
+            _weights[key] = self._weights
 
     def __repr__(self) -> str:
         return f"Llama({str(self._path)!r}, mode={self._settings.mode!r})"
@@ -81,11 +116,8 @@ class Llama:
         return self._id
 
     def close(self) -> None:
-        """Gives the memory back; the next ``stream()`` loads again."""
-        with self._lock:
-            engine, self._loaded = self._loaded, None
-        if engine is not None:
-            engine.close()
+        """Gives the memory back once what runs has ended; the next ``stream()`` loads again."""
+        self._weights.drop()
 
     def stream(
         self,
@@ -96,7 +128,9 @@ class Llama:
         temperature: float = 0.0,
         stop: Sequence[str] = (),
     ) -> Iterator[Delta]:
-        """See ``Generator``. The same arguments give the same text, also above temperature 0: the seed is fixed.
+        """See ``Generator``. With one slot the same arguments give the same text, also above temperature 0: the seed
+        is fixed. With more, what is asked at the same time changes how sums are rounded, and with it now and then a
+        word (docs/decisions/0016-many-at-once.md). More than ``slots`` at once wait for their turn.
 
         Passages that the context has no room for are left out whole, the last ones first, with a log line. For that
         the passages' texts must stand verbatim and in their order in one of the messages.
@@ -105,41 +139,55 @@ class Llama:
             GeneratorError: the model does not load, or the prompt does not fit even with one passage.
         """
         quote = self._settings.mode == "quote"
-        engine = self._engine()
-        request, kept = self._fit(engine, messages, passages, max_tokens)
+        engine, chats = self._weights.get()
+        request, kept = self._fit(engine, chats, messages, passages, max_tokens)
         request |= {"max_tokens": max_tokens, "temperature": temperature}
-        request["stop"] = [*stop] if self._chats else [*stop, fewshot.STOP]
-        absent = NOT_FOUND if self._chats else fewshot.ABSENT
+        request["stop"] = [*stop] if chats else [*stop, fewshot.STOP]
+        absent = NOT_FOUND if chats else fewshot.ABSENT
         choice = quoting.quotable([hit.chunk.text for hit in kept]) if quote else []
         if quote and not choice:
             yield from (Delta(NOT_FOUND), Delta(finish="stop"))  # there is nothing that could be quoted
             return
         if quote:
-            request["grammar"] = quoting.grammar(choice, absent, line=not self._chats)
+            request["grammar"] = quoting.grammar(choice, absent, line=not chats)
         end = _End()
-        if self._chats and not quote:
+        if chats and not quote:
             yield from _flow(pieces(engine, request), end)
         else:
             yield Delta(_meant(_drain(pieces(engine, request), end), absent, choice))
         yield end.delta()
 
-    def _engine(self) -> Engine:
-        with self._lock:
-            if self._loaded is None:
-                facts = gguf.inspect(self._path)
-                context = min(self._settings.context, facts.context or self._settings.context)
-                self._loaded = Engine(self._path, context=context, threads=self._settings.threads)
-                self._chats = facts.chat_template
-            return self._loaded
+    def complete(
+        self, prompt: str, *, max_tokens: int = 512, temperature: float = 0.0, stop: Sequence[str] = ()
+    ) -> Iterator[Delta]:
+        """See ``Completer``. ``settings.mode`` does not matter here.
+
+        Raises:
+            GeneratorError: the model does not load, or the prompt does not fit.
+        """
+        engine, _ = self._weights.get()
+        request: dict[str, object] = {"prompt": prompt}
+        taken, room = engine.count(request), _room(engine, max_tokens)
+        if taken > room:
+            raise GeneratorError(
+                f"the prompt takes {_too_much(engine, taken, room)}: shorten it, or raise llama.context"
+            )
+        request |= {"max_tokens": max_tokens, "temperature": temperature, "stop": [*stop]}
+        end = _End()
+        for piece in pieces(engine, request):
+            end.note(piece)
+            if piece.text:
+                yield Delta(piece.text)
+        yield end.delta()
 
     def _fit(
-        self, engine: Engine, messages: Sequence[Message], passages: Sequence[Hit], max_tokens: int
+        self, engine: Engine, chats: bool, messages: Sequence[Message], passages: Sequence[Hit], max_tokens: int
     ) -> tuple[dict[str, object], Sequence[Hit]]:
         """The longest request that leaves room for the answer, and the passages that stand in it."""
-        room = engine.context - min(max_tokens, engine.context // 2)
+        room = _room(engine, max_tokens)
         taken = 0
         for keep in range(len(passages), min(len(passages), 1) - 1, -1):
-            request = self._request(messages, passages, keep)
+            request = self._request(chats, messages, passages, keep)
             if request is None:
                 break
             taken = engine.count(request)
@@ -149,13 +197,15 @@ class Llama:
                 return request, passages[:keep]
         least = "even with one passage" if len(passages) > 1 else "as it is"
         raise GeneratorError(
-            f"the prompt takes {taken} tokens {least}, and there is room for {room} (context {engine.context}, less "
-            f"{engine.context - room} for the answer): raise llama.context, or lower answer.max_tokens or chunk.tokens"
+            f"the prompt takes {_too_much(engine, taken, room, least)}: raise llama.context, or lower "
+            "answer.max_tokens or chunk.tokens"
         )
 
-    def _request(self, messages: Sequence[Message], passages: Sequence[Hit], keep: int) -> dict[str, object] | None:
+    def _request(
+        self, chats: bool, messages: Sequence[Message], passages: Sequence[Hit], keep: int
+    ) -> dict[str, object] | None:
         """A request with the first ``keep`` passages; None where the others can't be found in the messages."""
-        if not self._chats:
+        if not chats:
             return {"prompt": fewshot.prompt(messages[-1].content, [hit.chunk.text for hit in passages[:keep]])}
         said = list(messages) if keep == len(passages) else _without(messages, passages, keep)
         if said is None:
@@ -167,6 +217,16 @@ class Llama:
             # Small models that think use up their tokens before they answer; templates without the switch ignore it.
             "chat_template_kwargs": {"enable_thinking": False},
         }
+
+
+def _room(engine: Engine, max_tokens: int) -> int:
+    """Tokens that a prompt may have: what the answer leaves, and half of the context in any case."""
+    return engine.context - min(max_tokens, engine.context // 2)
+
+
+def _too_much(engine: Engine, taken: int, room: int, least: str = "") -> str:
+    rest = f"(context {engine.context}, less {engine.context - room} for the answer)"
+    return " ".join(filter(None, (f"{taken} tokens", least))) + f", and there is room for {room} {rest}"
 
 
 def _without(messages: Sequence[Message], passages: Sequence[Hit], keep: int) -> list[Message] | None:

@@ -1,4 +1,4 @@
-"""Text from any OpenAI-compatible chat endpoint (vLLM, SGLang, Ollama, OpenAI) over HTTP.
+"""Text from any OpenAI-compatible endpoint (vLLM, SGLang, Ollama, OpenAI) over HTTP.
 
 Knows: what to ask, when to ask again, and when an answer is whole. Does not know: how prompts are made, what the bytes
 look like (``wire``), or what a refusal means (``endpoint``).
@@ -7,7 +7,7 @@ look like (``wire``), or what a refusal means (``endpoint``).
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from damda.config import RemoteSettings
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import httpx
 
 LENGTH = frozenset({"length", "max_tokens", "model_length"})
+CHAT, TEXT = "/chat/completions", "/completions"
 CUT = frozenset({"content_filter", "abort", "error"})
 
 
@@ -28,10 +29,17 @@ CUT = frozenset({"content_filter", "abort", "error"})
 class _Reply:
     """What one answer amounts to so far."""
 
-    thinking: HideThinking = field(default_factory=HideThinking)
+    thinking: HideThinking | None
     usage: Usage | None = None
     finish: str = ""
     done: bool = False
+
+    def shown(self, text: str) -> str:
+        """What of the next piece is no thought."""
+        return self.thinking.feed(text) if self.thinking else text
+
+    def rest(self) -> str:
+        return self.thinking.rest() if self.thinking else ""
 
     def last(self) -> Delta:
         finish: Literal["stop", "length"] = "length" if self.finish in LENGTH else "stop"
@@ -39,9 +47,10 @@ class _Reply:
 
 
 class Remote:
-    """A Generator that asks a server.
+    """A Generator and Completer that asks a server.
 
-    Nothing is sent before the first ``stream()``, except that ``id`` asks ``/models`` where ``model`` is empty.
+    Nothing is sent before the first ``stream()`` or ``complete()``, except that ``id`` asks ``/models`` where ``model``
+    is empty.
 
     Args:
         settings: ``url`` is the base URL, usually ending in ``/v1``; an empty ``model`` takes the server's only one.
@@ -95,8 +104,20 @@ class Remote:
             UnreachableError: no connection, or no byte in ``settings.timeout`` seconds.
             GeneratorError: the server refused, sent something else, or broke off; the message says which.
         """
+        asked = {"messages": [{"role": message.role, "content": message.content} for message in messages]}
+        return self._stream(CHAT, asked, max_tokens, temperature, stop)
+
+    def complete(
+        self, prompt: str, *, max_tokens: int = 512, temperature: float = 0.0, stop: Sequence[str] = ()
+    ) -> Iterator[Delta]:
+        """See ``Completer``: asks ``/completions``, which not every server has. Errors as in `stream`."""
+        return self._stream(TEXT, {"prompt": prompt}, max_tokens, temperature, stop)
+
+    def _stream(
+        self, path: str, asked: Mapping[str, object], max_tokens: int, temperature: float, stop: Sequence[str]
+    ) -> Iterator[Delta]:
         body: dict[str, object] = {
-            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            **asked,
             "stream": True,
             "stream_options": {"include_usage": True},
             "max_tokens": max_tokens,
@@ -107,7 +128,7 @@ class Remote:
         sent = tries = 0
         while True:
             try:
-                for delta in self._attempt(body):
+                for delta in self._attempt(path, body):
                     sent += len(delta.text)
                     yield delta
                 return
@@ -132,15 +153,15 @@ class Remote:
             raise GeneratorError(f"{again.error}; it asks to wait {wait:.0f} s") from again.__cause__
         self._sleep(wait)
 
-    def _attempt(self, body: Mapping[str, object]) -> Iterator[Delta]:
+    def _attempt(self, path: str, body: Mapping[str, object]) -> Iterator[Delta]:
         import httpx
 
         asked = {"model": self._resolve()} | {key: body[key] for key in body if key not in self._unwanted}
         if "max_tokens" in self._unwanted:  # OpenAI's newer models know it by another name
             asked["max_completion_tokens"] = body["max_tokens"]
-        endpoint, reply = self._endpoint, _Reply()
+        endpoint, reply = self._endpoint, _Reply(HideThinking() if path == CHAT else None)
         try:
-            with endpoint.client().stream("POST", f"{endpoint.base}/chat/completions", json=asked) as response:
+            with endpoint.client().stream("POST", f"{endpoint.base}{path}", json=asked) as response:
                 if response.status_code != 200:
                     raise endpoint.refusal(response, asked)
                 yield from self._read(response, reply)
@@ -165,15 +186,16 @@ class Remote:
                 error = self._endpoint.scrub(piece.error)
                 raise Again(GeneratorError(f"{self._endpoint.shown} failed while answering: {error}"))
             reply.usage, reply.finish = piece.usage or reply.usage, piece.finish or reply.finish
-            if text := reply.thinking.feed(piece.text):
+            if text := reply.shown(piece.text):
                 yield Delta(text)
-        if text := reply.thinking.rest():
+        if text := reply.rest():
             yield Delta(text)
 
     def _garbage(self, response: "httpx.Response", data: str) -> GeneratorError:
         start = self._endpoint.scrub(" ".join(data.split())[:80])
         what = f"{response.headers.get('content-type', 'no type')}: {start!r}"
-        return GeneratorError(f"{self._endpoint.shown} sent no chat completion ({what}); does remote.url lack /v1?")
+        kind = "chat completion" if response.url.path.endswith(CHAT) else "completion"
+        return GeneratorError(f"{self._endpoint.shown} sent no {kind} ({what}); does remote.url lack /v1?")
 
     def _resolve(self) -> str:
         """The model's name; asked for once where the settings have none."""

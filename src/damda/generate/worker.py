@@ -1,8 +1,9 @@
 """Turns an engine's callbacks into an iterator that can be given up at any time.
 
-Knows: threads. Does not know: what is asked or answered. Each request runs in a thread of its own, which hands chunks
-over through a queue. A daemon thread inside llama.cpp crashes the interpreter's exit (segmentation fault), one that is
-no daemon holds it up for as long as the answer takes; so these are daemons which an exit handler stops and waits for.
+Knows: threads, and who waits for a slot. Does not know: what is asked or answered. Each request runs in a thread of its
+own, which waits for a slot and then hands chunks over through a queue. A daemon thread inside llama.cpp crashes the
+interpreter's exit (segmentation fault), one that is no daemon holds it up for as long as the answer takes; so these are
+daemons which an exit handler stops and waits for.
 """
 
 import atexit
@@ -19,7 +20,8 @@ _lock = Lock()
 
 
 def pieces(engine: Engine, request: Mapping[str, object]) -> Iterator[Piece]:
-    """The chunks of an answer. Closing the iterator ends the work within a batch of the prompt, or a token.
+    """The chunks of an answer. Closing the iterator ends the work within a batch of the prompt, or a token; what still
+    waits for a slot then is never begun.
 
     Raises:
         GeneratorError: xllamacpp raised.
@@ -34,7 +36,9 @@ def pieces(engine: Engine, request: Mapping[str, object]) -> Iterator[Piece]:
 
     def work() -> None:
         try:
-            engine.run(request, heard)
+            with engine.free:
+                if not gone.is_set():
+                    engine.run(request, heard)
         except Exception as error:  # handed over: the reader raises it
             queue.put(error)
         finally:
