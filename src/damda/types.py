@@ -98,7 +98,7 @@ class Quote:
     """Words of a document, verbatim: ``document.text[start:end] == text`` was checked against the stored document.
 
     ``answer`` is the date or quantity in it that the question asks for, as offsets into the document; None where the
-    question asks for something else, or the quote has none.
+    question asks for something else, or the quote has none. ``version`` is the document's that it was compared with.
     """
 
     text: str
@@ -110,6 +110,7 @@ class Quote:
     heading: str = ""
     page: int | None = None
     answer: tuple[int, int] | None = None
+    version: str = ""
 
     @property
     def short(self) -> str:

@@ -78,7 +78,7 @@ class Grounder:
             header = ""  # the chunker says it already, for a table that it had to cut
         heading = " > ".join(part for part in (chunk.heading, header) if part)
         page = document.page_at(start)
-        return Quote(text, chunk.doc_id, start, end, chunk.source, chunk.title, heading, page)
+        return Quote(text, chunk.doc_id, start, end, chunk.source, chunk.title, heading, page, version=chunk.version)
 
 
 def _whole(text: str, start: int, end: int) -> tuple[int, int]:
