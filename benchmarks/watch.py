@@ -29,7 +29,7 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
 
         def look() -> None:
             while not over.wait(0.05):
-                most[0] = max(most[0], _memory(process.pid))
+                most[0] = max(most[0], memory(process.pid))
 
         looking = threading.Thread(target=look)
         looking.start()
@@ -41,7 +41,7 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
     return Done(said, time.perf_counter() - begun, most[0])
 
 
-def _memory(pid: int) -> int:
+def memory(pid: int) -> int:
     """Resident bytes of a process and all its descendants; Linux only, elsewhere 0."""
     own = Path(f"/proc/{pid}")
     try:
@@ -49,4 +49,4 @@ def _memory(pid: int) -> int:
         children = [int(n) for task in (own / "task").iterdir() for n in (task / "children").read_text().split()]
     except OSError:  # it ended, or there is no /proc
         return 0
-    return pages * os.sysconf("SC_PAGE_SIZE") + sum(map(_memory, children))
+    return pages * os.sysconf("SC_PAGE_SIZE") + sum(map(memory, children))
