@@ -141,3 +141,35 @@ def test_what_a_quote_has_said_is_not_said_again() -> None:
     more = candidate("연차는 15일, 병가는 10일이다.", "연차", "15", "일", "병가", "10")
     assert Reading((first, same, less, wordless, more)).distinct(3) == [first, wordless, more]
     assert Reading((first, more)).distinct(1) == [first]
+
+
+def test_a_passage_is_read_once(encoder: OnnxEncoder, morphemes: Morphemes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fresh() -> Reader:
+        return Reader(encoder, morphemes, lambda: COSINES, lambda words: [1.0] * len(words), encoder.encode_parts)
+
+    encoded: list[str] = []
+    real = encoder.encode
+
+    def encode(texts: Sequence[str], *, kind: Kind) -> NDArray[np.float32]:
+        encoded.extend(texts if kind == "passage" else [])
+        return real(texts, kind=kind)
+
+    monkeypatch.setattr(encoder, "encode", encode)
+    warm, question = fresh(), "점심은 몇 시부터인가요?"
+    warm.read("책은 몇 권까지 빌릴 수 있나요?", hits(*PASSAGES[:2]))
+    encoded.clear()
+    known = warm.read(question, hits(*PASSAGES))
+    assert encoded == ["주차장은 몇 시까지 쓰나요?", "밤 11시까지 씁니다.", "그 뒤에는 차를 뺄 수 없습니다."]
+    assert known == fresh().read(question, hits(*PASSAGES))
+    # Another text under the same id is another passage: a document may change while the service runs.
+    assert warm.read(question, hits("점심은 12시부터입니다.")) == fresh().read(question, hits("점심은 12시부터입니다."))
+
+
+def test_of_passages_that_were_read_only_the_latest_are_kept(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, encoder: OnnxEncoder, morphemes: Morphemes
+) -> None:
+    monkeypatch.setattr("damda.generate.reader._KEPT", 2)
+    small = Reader(encoder, morphemes, lambda: COSINES, lambda words: [1.0] * len(words), encoder.encode_parts)
+    question = "책은 몇 권까지 빌릴 수 있나요?"
+    assert small.read(question, hits(*PASSAGES)) == reader.read(question, hits(*PASSAGES))
+    assert [chunk.text for chunk in small._kept] == list(PASSAGES[1:])

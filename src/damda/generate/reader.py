@@ -8,6 +8,8 @@ units of what is usual for the encoder, so that they mean about the same for ano
 """
 
 import math
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 
 from damda import asked
 from damda.korean import sentences
-from damda.types import Analyser, Encoder, Hit, Kind
+from damda.types import Analyser, Chunk, Encoder, Hit, Kind
 
 
 class Evidence(NamedTuple):
@@ -131,42 +133,76 @@ class Reader:
     ) -> None:
         self._encoder, self._analyser = encoder, analyser
         self._cosines, self._rarity, self._in_context = cosines, rarity, in_context
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Chunk, _Passage] = OrderedDict()
 
     def read(self, question: str, passages: Sequence[Hit]) -> Reading:
         """Weigh every sentence of the passages, which come best first."""
-        spans = [sentences(hit.chunk.text, wrapped=True) for hit in passages]
-        texts = [[hit.chunk.text[a:b] for a, b in found] for hit, found in zip(passages, spans, strict=True)]
-        if not any(texts):
+        read, wanted = self._passages([hit.chunk for hit in passages], question)
+        if not any(passage.texts for passage in read):
             return Reading(())
-        above = [f"{hit.chunk.title}\n{hit.chunk.heading}" for hit in passages]
-        flat = [text for found in texts for text in found]
-        wanted, *words = map(frozenset, self._analyser.content([question, *flat, *above]))
         asking = _Asking(question, dict(zip(wanted, self._rarity(list(wanted)), strict=True)))
-        cosines = self._compared(question, passages, spans, flat)
-        candidates: list[Candidate] = []
-        at = 0
-        for rank, found in enumerate(texts):
-            end = at + len(found)
-            own, heading = words[at:end], words[len(flat) + rank]
-            candidates += asking.weigh(rank, found, own, heading, cosines[at:end])
-            at = end
-        candidates.sort(key=lambda candidate: -candidate.score)
-        return Reading(tuple(candidates), asking.supported(candidates, frozenset().union(*words)))
-
-    def _compared(
-        self, question: str, passages: Sequence[Hit], spans: Sequence[Sequence[tuple[int, int]]], flat: Sequence[str]
-    ) -> NDArray[np.float32]:
-        """For each sentence its cosine with the question, by itself and in its passage; shape (sentences, 2)."""
         mean, deviation = self._cosines()
-        wanted = self._encoder.encode([question], kind="query")[0]
-        alone = self._encoder.encode(flat, kind="passage") @ wanted
+        vector = self._encoder.encode([question], kind="query")[0]
+        candidates: list[Candidate] = []
+        for rank, passage in enumerate(read):
+            cosines = np.asarray((passage.vectors @ vector - mean) / deviation, np.float32)
+            candidates += asking.weigh(rank, passage.texts, passage.words, passage.heading, cosines)
+        candidates.sort(key=lambda candidate: -candidate.score)
+        said = frozenset[str]().union(*(words for passage in read for words in (*passage.words, passage.heading)))
+        return Reading(tuple(candidates), asking.supported(candidates, said))
+
+    def _passages(self, chunks: Sequence[Chunk], question: str) -> tuple[list["_Passage"], frozenset[str]]:
+        """The passages, read; and the question's words, which are asked for together with theirs."""
+        with self._lock:
+            found = {chunk: self._kept[chunk] for chunk in chunks if chunk in self._kept}
+        new = [chunk for chunk in dict.fromkeys(chunks) if chunk not in found]
+        spans = [sentences(chunk.text, wrapped=True) for chunk in new]
+        texts = [[chunk.text[a:b] for a, b in of_one] for chunk, of_one in zip(new, spans, strict=True)]
+        above = [f"{chunk.title}\n{chunk.heading}" for chunk in new]
+        flat = [text for of_one in texts for text in of_one]
+        wanted, *words = map(frozenset, self._analyser.content([question, *flat, *above]))
+        vectors, at = self._vectors(new, spans, flat), 0
+        for n, (chunk, of_one) in enumerate(zip(new, texts, strict=True)):
+            end = at + len(of_one)
+            found[chunk] = _Passage(of_one, words[at:end], words[len(flat) + n], vectors[at:end].copy())
+            at = end
+        with self._lock:
+            for chunk in dict.fromkeys(chunks):
+                self._kept[chunk] = found[chunk]
+                self._kept.move_to_end(chunk)
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return [found[chunk] for chunk in chunks], wanted
+
+    def _vectors(
+        self, chunks: Sequence[Chunk], spans: Sequence[Sequence[tuple[int, int]]], flat: Sequence[str]
+    ) -> NDArray[np.float32]:
+        """Of each sentence by itself and in its passage; shape (sentences, 2, dim)."""
+        if not flat:
+            return np.empty((0, 2, self._encoder.dim), np.float32)
+        alone = self._encoder.encode(flat, kind="passage")
         whole = alone
         if self._in_context is not None:
-            starts = [len(hit.chunk.in_context()) - len(hit.chunk.text) for hit in passages]
+            starts = [len(chunk.in_context()) - len(chunk.text) for chunk in chunks]
             parts = [[(start + a, start + b) for a, b in found] for start, found in zip(starts, spans, strict=True)]
-            texts = [hit.chunk.in_context() for hit in passages]
-            whole = np.concatenate(self._in_context(texts, parts, kind="passage")) @ wanted
-        return np.asarray((np.stack([alone, whole], axis=1) - mean) / deviation, np.float32)
+            whole = np.concatenate(self._in_context([c.in_context() for c in chunks], parts, kind="passage"))
+        return np.stack([alone, whole], axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Passage:
+    """What reading a passage takes, whatever the question: its sentences, their words and those of its title and
+    headings, the sentences' vectors by themselves and in the passage, shape (sentences, 2, dim)."""
+
+    texts: list[str]
+    words: list[frozenset[str]]
+    heading: frozenset[str]
+    vectors: NDArray[np.float32]
+
+
+_KEPT = 1000
+"""Passages that stay read, the latest: reading takes thirty times as long as weighing. About 30 kB each."""
 
 
 class _Asking:
