@@ -1,7 +1,8 @@
 """The command line. Thin: each command parses, calls the library, shows the result.
 
 Exit codes: 0 done; 1 an error that damda explains; 2 wrong usage; 3 the documents don't answer (ask); 4 some files
-could not be read (index --strict); 5 a figure is under its bound (eval --fail-under); 130 interrupted.
+could not be read (index --strict); 5 a figure is under its bound (eval --fail-under); 6 some requests failed
+(generate); 130 interrupted.
 """
 
 import atexit
@@ -20,7 +21,7 @@ class _Interrupted(BaseException):
 
 def commands() -> "typer.Typer":
     """The app with all its commands; each module adds its own when it is imported."""
-    from damda.cli import documents, lab, machine, measure, questions, serve  # noqa: F401
+    from damda.cli import documents, generate, lab, machine, measure, questions, serve  # noqa: F401
     from damda.cli.app import app
 
     return app

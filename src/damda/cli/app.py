@@ -13,7 +13,8 @@ app = typer.Typer(
     name="damda",
     help="Ask a folder of documents. Every quote is verbatim and located.",
     epilog="Settings: damda.toml, then DAMDA_... variables, then flags. Exit codes: 0 done, 1 error, 2 usage, 3 not "
-    "found, 4 unreadable files (index --strict), 5 under a bound (eval --fail-under), 130 interrupted.",
+    "found, 4 unreadable files (index --strict), 5 under a bound (eval --fail-under), 6 failed requests (generate), "
+    "130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
