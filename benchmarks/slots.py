@@ -1,11 +1,11 @@
 """llama.cpp's slots: throughput of 1, 2, 4, 8 answers at once, and how often greedy text differs from one at a time.
 
-python benchmarks/slots.py [--slots 1,2,4,8] [--rounds 3] [--questions 16] [--tokens 40] [--long]
+python benchmarks/slots.py [--slots 1,2,4,8] [--rounds 3] [--questions 16] [--tokens 40] [--threads 0] [--long]
 
-SmolLM2-135M (`damda models pull smollm2-135m`), temperature 0, as many threads as cores. Each round asks all questions
-once with each number of slots, every second round in the opposite order; a number of slots has as many readers as
+SmolLM2-135M (`damda models pull smollm2-135m`), temperature 0, as many threads as cores unless told. Each round asks all
+questions once with each number of slots, every second round in the opposite order; a number of slots has as many readers as
 slots. The prompts are short, or with ``--long`` 400 to 700 tokens each, as of a question with its passages. `differ`
-counts the answers of a round that are not the one which a single slot gives, character by character.
+counts the answers of a round that are not, character by character, those of one request at a time.
 """
 
 import argparse
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--questions", type=int, default=16)
     parser.add_argument("--tokens", type=int, default=40)
+    parser.add_argument("--threads", type=int, default=0, help="of llama.cpp; 0: one a core")
     parser.add_argument("--long", action="store_true")
     given = parser.parse_args()
     path = weights.gguf_path("smollm2-135m")
@@ -47,10 +48,10 @@ def main() -> None:
     models, memory = {}, {}
     for n in counts:
         before = _memory()
-        models[n] = Llama(LlamaSettings(context=CONTEXT, slots=n), path=path)
+        models[n] = Llama(LlamaSettings(context=CONTEXT, slots=n, threads=given.threads), path=path)
         _answers(models[n], questions[:1], 1, 1)  # loads
         memory[n] = _memory() - before
-    reference, _, _ = _answers(models[1], questions, given.tokens, 1)
+    reference, _, _ = _answers(models[counts[0]], questions, given.tokens, 1)
     runs: dict[int, list[dict[str, float]]] = {n: [] for n in counts}
     for turn in range(given.rounds):
         for n in counts if turn % 2 == 0 else reversed(counts):
@@ -76,7 +77,7 @@ def main() -> None:
     }
     result: dict[str, Any] = {
         "model": path.name,
-        "threads": cores(),
+        "threads": given.threads or cores(),
         "context": CONTEXT,
         "questions": len(questions),
         "tokens": given.tokens,

@@ -452,10 +452,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk(folder: Path, small_disk: Path) -> None:
-    asked, target = (
-        put(folder, *(chat(f"{n} " + "word " * 800, max_tokens=9999) for n in range(40))),
-        small_disk / "out.jsonl",
-    )
+    asked = put(folder, *(chat(f"{n} " + "word " * 800, max_tokens=9999) for n in range(40)))
+    target = small_disk / "out.jsonl"
     with pytest.raises(StoreError) as caught:
         offline.run(batchfile.read(asked), models(), target, at_once=2)
     assert "make room and run again" in str(caught.value) and "\n" not in str(caught.value)
@@ -476,7 +474,7 @@ def test_a_write_that_fails_half_way_leaves_no_half_line(folder: Path, monkeypat
             raise OSError(28, "No space left on device")
         return real(fd, text[: len(text) // 2] if calls[0] == 2 else text)
 
-    monkeypatch.setattr(batchfile.os, "write", half)
+    monkeypatch.setattr(os, "write", half)
     with pytest.raises(StoreError, match="No space left"):
         run(asked)
     assert len(out(folder)) == 1

@@ -1,4 +1,4 @@
-"""What every Generator keeps to, whichever it is: a fake one, Remote over a fake transport, Llama where weights are."""
+"""What every Generator and Completer keeps to: a fake one, Remote over a fake transport, Llama where weights are."""
 
 import json
 from collections.abc import Generator as Closeable
@@ -11,10 +11,11 @@ from test_llama import MISSING, smollm
 from damda.config import LlamaSettings, RemoteSettings
 from damda.generate.llama import Llama
 from damda.generate.remote import Remote
-from damda.types import Chunk, Delta, Generator, Hit, Message, Usage
+from damda.types import Chunk, Completer, Delta, Hit, Message, Usage, Writer
 
 PASSAGE = "The library opens at nine. It closes at six."
 HITS = [Hit(Chunk("c", "d", PASSAGE, 0, len(PASSAGE)), 1.0, "bm25")]
+PROMPT = "The library opens at nine. It closes at"
 ASK = [Message("system", f"Answer from the passages.\n\n[1] {PASSAGE}"), Message("user", "When does it open?")]
 
 
@@ -40,13 +41,23 @@ class Fake:
             yield Delta(word)
         yield Delta(finish="length" if max_tokens < len(words) else "stop", usage=Usage(1, len(words)))
 
+    def complete(
+        self, prompt: str, *, max_tokens: int = 512, temperature: float = 0.0, stop: Sequence[str] = ()
+    ) -> Iterator[Delta]:
+        return self.stream(ASK, passages=HITS, max_tokens=max_tokens, temperature=temperature, stop=stop)
+
 
 def remote() -> Remote:
     def answer(request: httpx.Request) -> httpx.Response:
         asked = json.loads(request.content)
+        plain = request.url.path.endswith("/v1/completions")
+        assert asked["prompt"] == PROMPT if plain else asked["messages"]
         words = [f"{word} " for word in PASSAGE.split()][: asked["max_tokens"]]
         finish = "length" if len(words) < len(PASSAGE.split()) else "stop"
-        chunks: list[object] = [{"choices": [{"delta": {"content": word}}]} for word in words]
+        chunks: list[object] = [
+            {"choices": [{"text": word, "finish_reason": None} if plain else {"delta": {"content": word}}]}
+            for word in words
+        ]
         chunks.append({"choices": [{"delta": {}, "finish_reason": finish}]})
         chunks.append({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": len(words)}})
         body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
@@ -56,7 +67,7 @@ def remote() -> Remote:
 
 
 @pytest.fixture(scope="module", params=["fake", "remote", "llama-write", "llama-quote"])
-def generator(request: pytest.FixtureRequest) -> Iterator[Generator]:
+def generator(request: pytest.FixtureRequest) -> Iterator[Writer]:
     if request.param == "fake":
         yield Fake()
     elif request.param == "remote":
@@ -71,41 +82,41 @@ def generator(request: pytest.FixtureRequest) -> Iterator[Generator]:
         llama.close()
 
 
-def whole(generator: Generator, max_tokens: int = 24) -> list[Delta]:
+def whole(generator: Writer, max_tokens: int = 24) -> list[Delta]:
     return list(generator.stream(ASK, passages=HITS, max_tokens=max_tokens))
 
 
-def test_the_last_delta_and_only_that_has_a_finish(generator: Generator) -> None:
+def test_the_last_delta_and_only_that_has_a_finish(generator: Writer) -> None:
     deltas = whole(generator)
     assert [delta.finish is not None for delta in deltas] == [False] * (len(deltas) - 1) + [True]
 
 
-def test_there_is_text_and_usage(generator: Generator) -> None:
+def test_there_is_text_and_usage(generator: Writer) -> None:
     deltas = whole(generator)
     assert "".join(delta.text for delta in deltas).strip()
     assert isinstance(deltas[-1].usage, Usage) and deltas[-1].usage.completion_tokens > 0
 
 
-def test_nothing_after_the_end(generator: Generator) -> None:
+def test_nothing_after_the_end(generator: Writer) -> None:
     stream = generator.stream(ASK, passages=HITS, max_tokens=4)
     list(stream)
     with pytest.raises(StopIteration):
         next(stream)
 
 
-def test_one_after_the_other_says_the_same(generator: Generator) -> None:
+def test_one_after_the_other_says_the_same(generator: Writer) -> None:
     first, second = whole(generator), whole(generator)
     assert first == second
 
 
-def test_two_at_once(generator: Generator) -> None:
+def test_two_at_once(generator: Writer) -> None:
     one, two = (generator.stream(ASK, passages=HITS, max_tokens=8) for _ in range(2))
     mixed = [(next(one), next(two))]
     assert mixed[0][0] == mixed[0][1]
     assert list(one) == list(two)
 
 
-def test_closing_early(generator: Generator) -> None:
+def test_closing_early(generator: Writer) -> None:
     stream = generator.stream(ASK, passages=HITS, max_tokens=200)
     first = next(stream)
     assert isinstance(stream, Closeable)
@@ -114,18 +125,55 @@ def test_closing_early(generator: Generator) -> None:
     assert next(generator.stream(ASK, passages=HITS, max_tokens=200)) == first
 
 
-def test_closing_what_was_never_started(generator: Generator) -> None:
+def test_closing_what_was_never_started(generator: Writer) -> None:
     stream = generator.stream(ASK, passages=HITS)
     assert isinstance(stream, Closeable)
     stream.close()
     assert whole(generator, 4)[-1].finish
 
 
-def test_too_few_tokens_is_a_length(generator: Generator) -> None:
+def test_too_few_tokens_is_a_length(generator: Writer) -> None:
     assert whole(generator, 1)[-1].finish == "length"
 
 
-def test_id_is_a_name_that_stays(generator: Generator) -> None:
+def test_id_is_a_name_that_stays(generator: Writer) -> None:
     before = generator.id
     whole(generator, 1)
     assert generator.id == before != ""
+
+
+# --- complete
+
+
+def completed(generator: Completer, max_tokens: int = 12) -> list[Delta]:
+    return list(generator.complete(PROMPT, max_tokens=max_tokens))
+
+
+def test_a_completion_is_a_stream_like_any_other(generator: Writer) -> None:
+    deltas = completed(generator)
+    assert [delta.finish is not None for delta in deltas] == [False] * (len(deltas) - 1) + [True]
+    assert "".join(delta.text for delta in deltas).strip()
+    assert isinstance(deltas[-1].usage, Usage) and deltas[-1].usage.completion_tokens > 0
+    assert deltas == completed(generator)
+
+
+def test_a_completion_of_too_few_tokens(generator: Writer) -> None:
+    assert completed(generator, 1)[-1].finish == "length"
+
+
+def test_closing_a_completion_early(generator: Writer) -> None:
+    stream = generator.complete(PROMPT, max_tokens=200)
+    first = next(stream)
+    assert isinstance(stream, Closeable)
+    stream.close()
+    assert next(stream, None) is None
+    never = generator.complete(PROMPT)
+    assert isinstance(never, Closeable)
+    never.close()
+    assert next(generator.complete(PROMPT, max_tokens=200)) == first
+
+
+def test_answers_and_completions_in_turn(generator: Writer) -> None:
+    before = completed(generator, 8)
+    whole(generator, 8)
+    assert completed(generator, 8) == before

@@ -3,16 +3,19 @@
 import http.client
 import importlib.util
 import json
+import signal
 import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from fakes import until
 
 from damda import weights
 from damda.config import LlamaSettings
@@ -269,6 +272,136 @@ def test_threads_share_one_model(path: Path) -> None:
     assert len(engines) == 1
     assert said == {q: text(list(llama.stream(ask(q, ["x"]), max_tokens=6))) for q in said} and len(said) == 3
     llama.close()
+
+
+# ---- slots
+
+
+@pytest.fixture(scope="module")
+def three(path: Path) -> Iterator[Llama]:
+    llama = Llama(LlamaSettings(model=str(path), context=300, threads=1, slots=3))
+    yield llama
+    llama.close()
+
+
+def together(works: Sequence[Callable[[], object]]) -> None:
+    threads = [threading.Thread(target=work) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def running() -> int:
+    return sum(thread.name == "damda-llama" for thread in threading.enumerate())
+
+
+def test_each_request_gets_the_whole_context(three: Llama) -> None:
+    """And no part of another's: three that fill theirs at the same time."""
+    engine, _ = three._weights.get()
+    assert 300 <= engine.context < 300 + 256  # llama.cpp rounds up
+    ends: list[Delta] = []
+    together([lambda: ends.append(list(three.complete("word " * 260, max_tokens=20))[-1])] * 3)
+    assert [end.finish for end in ends] == ["length"] * 3
+    used = [end.usage for end in ends]
+    assert all(usage and usage.prompt_tokens >= 260 and usage.completion_tokens == 20 for usage in used)
+        (26, 20)
+    ] * 3
+
+
+def test_slots_are_worked_on_at_once(three: Llama) -> None:
+    """None of three goes on before all have begun; one after the other would break the barrier."""
+    begun = threading.Barrier(3, timeout=60)
+    said: dict[int, list[Delta]] = {}
+
+    def answer(number: int) -> None:
+        stream = three.stream([Message("user", f"Count to {number}")], max_tokens=20)
+        first = next(stream)
+        begun.wait()
+        said[number] = [first, *stream]
+
+    together([partial(answer, n) for n in range(3)])
+    assert all(said[n][-1].finish and text(said[n]) for n in range(3))
+
+
+def test_more_than_slots_wait_for_their_turn(three: Llama) -> None:
+    said: dict[int, str] = {}
+
+    def answer(number: int) -> None:
+        said[number] = text(list(three.complete(f"The number {number} is", max_tokens=5)))
+
+    together([partial(answer, n) for n in range(8)])
+    assert sorted(said) == list(range(8)) and all(said.values())
+
+
+def test_what_is_given_up_while_it_waits_is_never_begun(three: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that waits can only be interrupted by a signal (Ctrl-C): llama.cpp tells it nothing before its turn."""
+    engine, _ = three._weights.get()
+    ran: list[object] = []
+    run = engine.run
+
+    def told(request: Mapping[str, object], heard: Callable[[object], bool]) -> None:
+        ran.append(request["prompt"])
+        run(request, heard)
+
+    def interrupt(signum: int, frame: object) -> None:
+        raise InterruptedError
+
+    def interrupt_once_it_waits() -> None:
+        until(lambda: running() == 4)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    monkeypatch.setattr(engine, "run", told)
+    long = [three.complete(f"Long {n}", max_tokens=200) for n in range(3)]
+    for stream in long:
+        next(stream)
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        threading.Thread(target=interrupt_once_it_waits).start()
+        with pytest.raises(InterruptedError):
+            list(three.complete("Waiting", max_tokens=5))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    for stream in long:
+        assert isinstance(stream, Generator)
+        stream.close()
+    list(three.complete("After", max_tokens=1))
+    assert sorted(map(str, ran)) == ["After", "Long 0", "Long 1", "Long 2"]
+    until(lambda: running() == 0)
+
+
+def test_giving_up_one_does_not_disturb_the_others(three: Llama) -> None:
+    prompts = [f"The number {n} is" for n in range(2)]
+    alone = [text(list(three.complete(prompt, max_tokens=30))) for prompt in prompts]
+    said: dict[int, list[Delta]] = {}
+
+    def stay(n: int) -> None:
+        said[n] = list(three.complete(prompts[n], max_tokens=30))
+
+    def leave() -> None:
+        for _ in range(4):
+            stream = three.complete("A story that nobody will hear", max_tokens=400)
+            next(stream)
+            assert isinstance(stream, Generator)
+            stream.close()
+
+    together([partial(stay, 0), partial(stay, 1), leave])
+    for n, deltas in said.items():
+        assert deltas[-1].finish
+        # How sums are rounded depends on the batch: later words may differ (docs/decisions/0016-many-at-once.md).
+        assert text(deltas).split()[0] == alone[n].split()[0]
+
+
+def test_two_modes_share_the_weights(path: Path, three: Llama) -> None:
+    settings = LlamaSettings(model=str(path), context=300, threads=1, slots=3)
+    same = Llama(settings.model_copy(update={"mode": "quote"}))
+    assert same._weights.get()[0] is three._weights.get()[0]
+    assert Llama(settings.model_copy(update={"slots": 1}))._weights is not three._weights
+
+
+def test_completing_what_does_not_fit(writer: Llama) -> None:
+    with pytest.raises(GeneratorError, match=r"takes 1[0-9]{3} tokens, and there is room for 1014 .*shorten it"):
+        list(writer.complete("word " * 1200, max_tokens=10))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Remote against a fake transport, and against a real server on 127.0.0.1 where time and sockets matter."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -159,6 +160,57 @@ def test_thoughts_are_not_shown() -> None:
 def test_hide_thinking(parts: list[str], shown: str) -> None:
     hide = HideThinking()
     assert "".join([hide.feed(part) for part in parts] + [hide.rest()]) == shown
+
+
+# --- complete
+
+
+PLAIN = sse(
+    {"choices": [{"index": 0, "text": " 서울", "finish_reason": None}]},
+    {"choices": [{"index": 0, "text": "<think>", "finish_reason": "length"}]},
+    USAGE,
+)
+
+
+def test_completes_text() -> None:
+    server = Server(streamed(PLAIN))
+    deltas = list(server.remote().complete("수도는", max_tokens=9, temperature=0.5, stop=["끝"]))
+    assert [delta.text for delta in deltas] == [" 서울", "<think>", ""], "a raw text has no thoughts to hide"
+    assert deltas[-1] == Delta(finish="length", usage=Usage(7, 2))
+    assert server.body() == {
+        "model": "m",
+        "prompt": "수도는",
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "max_tokens": 9,
+        "temperature": 0.5,
+        "stop": ["끝"],
+    }
+    assert str(server.asked[0].url) == "http://llm.test:8000/v1/completions"
+
+
+def test_completing_tries_again() -> None:
+    server = Server(refused(503, "busy"), refused(429, "slow", **{"retry-after": "3"}), streamed(PLAIN))
+    assert text(list(server.remote().complete("x"))) == " 서울<think>" and server.slept[1] == 3.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (httpx.Response(404, html="<h1>Not Found</h1>"), "has no /completions (404)"),
+        (refused(500, f"broken, {KEY}"), "answered 500: broken, ***"),
+        (httpx.Response(200, text="Ollama is running"), "sent no completion ("),
+        (streamed(sse({"choices": [{"text": " 서울"}]}, done=False)), "broke off in the middle of its answer (after 3"),
+        (httpx.ConnectError("refused"), "no connection to http://llm.test:8000/v1"),
+    ],
+)
+def test_completing_fails_as_answering_does(answer: httpx.Response | Exception, said: str) -> None:
+    with pytest.raises(GeneratorError) as caught:
+        list(Server(answer).remote().complete("x"))
+    assert said in str(caught.value) and KEY not in str(caught.value)
+
+
+# --- failures
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
@@ -376,15 +428,43 @@ def test_real_death_in_the_middle_of_a_character() -> None:
             list(Remote(RemoteSettings(url=url, model="m")).stream(ASK))
 
 
-def test_real_text_arrives_before_the_end_and_closing_early_hangs_up() -> None:
+@pytest.mark.parametrize("plain", [False, True], ids=["stream", "complete"])
+def test_real_text_arrives_before_the_end_and_closing_early_hangs_up(plain: bool) -> None:
     hung_up = threading.Event()
 
     def act(handler: BaseHTTPRequestHandler) -> None:
         try:
             for _ in range(500):
-                handler.wfile.write(sse(said("가"), done=False))
+                handler.wfile.write(sse({"choices": [{"text": "가"}]} if plain else said("가"), done=False))
                 time.sleep(0.01)
         except OSError:
+            hung_up.set()
+
+    with serve(act) as url:
+        remote = Remote(RemoteSettings(url=url, model="m"))
+        stream = remote.complete("x") if plain else remote.stream(ASK)
+        assert next(stream).text == "가"
+        assert isinstance(stream, Generator)
+        stream.close()
+        assert hung_up.wait(3), "the server kept on writing"
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["stream", "complete"])
+def test_real_headers_that_never_come(plain: bool) -> None:
+    """A server that takes the request and says nothing at all."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = RemoteSettings(url=f"http://127.0.0.1:{silent.getsockname()[1]}/v1", model="m", timeout=0.3)
+        remote = Remote(settings)
+        with pytest.raises(UnreachableError, match=r"sent nothing for 0\.3 s: raise remote\.timeout"):
+            list(remote.complete("x") if plain else remote.stream(ASK))
+
+
+def test_real_closing_while_the_server_is_silent_hangs_up() -> None:
+    hung_up = threading.Event()
+
+    def act(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(sse(said("가"), done=False))
+        if handler.rfile.read(1) == b"":  # nothing more comes: the other end closed
             hung_up.set()
 
     with serve(act) as url:
@@ -392,7 +472,7 @@ def test_real_text_arrives_before_the_end_and_closing_early_hangs_up() -> None:
         assert next(stream).text == "가"
         assert isinstance(stream, Generator)
         stream.close()
-        assert hung_up.wait(3), "the server kept on writing"
+        assert hung_up.wait(3), "the connection stayed open"
 
 
 def test_real_closed_port() -> None:
