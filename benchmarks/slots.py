@@ -2,8 +2,8 @@
 
 python benchmarks/slots.py [--slots 1,2,4,8] [--rounds 3] [--questions 16] [--tokens 40] [--threads 0] [--long]
 
-SmolLM2-135M (`damda models pull smollm2-135m`), temperature 0, as many threads as cores unless told. Each round asks all
-questions once with each number of slots, every second round in the opposite order; a number of slots has as many readers as
+SmolLM2-135M (`damda models pull smollm2-135m`), temperature 0, as many threads as cores unless told. Each round asks
+all questions once with each number of slots, every second round in the opposite order; there are as many readers as
 slots. The prompts are short, or with ``--long`` 400 to 700 tokens each, as of a question with its passages. `differ`
 counts the answers of a round that are not, character by character, those of one request at a time.
 """

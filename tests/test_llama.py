@@ -305,8 +305,6 @@ def test_each_request_gets_the_whole_context(three: Llama) -> None:
     assert [end.finish for end in ends] == ["length"] * 3
     used = [end.usage for end in ends]
     assert all(usage and usage.prompt_tokens >= 260 and usage.completion_tokens == 20 for usage in used)
-        (26, 20)
-    ] * 3
 
 
 def test_slots_are_worked_on_at_once(three: Llama) -> None:

@@ -155,12 +155,6 @@ def make_writer(settings: Settings) -> Writer:
     raise ConfigError(f"answer.generator {settings.answer.generator!r} is no language model; llama and remote are")
 
 
-def writer_name(settings: Settings) -> str:
-    """What clients may call the settings' language model; "" where it has no name of its own, or there is none."""
-    names = {"remote": settings.remote.model, "llama": Path(settings.llama.model).stem}
-    return names.get(settings.answer.generator, "")
-
-
 def encoder_name(settings: EncoderSettings) -> str:
     """What clients may call the encoder: the last part of its name; for a URL, the model's name there."""
     if settings.name.startswith(("http://", "https://")):

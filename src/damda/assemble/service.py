@@ -40,9 +40,9 @@ def service(root: Path, settings: Settings, progress: Progress = quiet) -> Servi
     Raises:
         ConfigError, WeightsError, MissingExtra: as `damda.open`.
     """
-    writer, name = _writer(settings)
+    writer, name = bare(settings)
     kb = assemble(root, settings, progress, writer=writer)
-    names = {"encoder": Path(settings.encoder.name).name or "encoder"} | ({"writer": name} if writer else {})
+    names = {"encoder": models.encoder_name(settings.encoder)} | ({"writer": name} if writer else {})
     modes: tuple[Mode, ...] = ("hybrid", "bm25", "dense", "rrf", "convex")
     if settings.rerank.model:
         scorer: Scorer = models.make_reranker(settings.rerank, offline=settings.offline)
@@ -55,7 +55,7 @@ def service(root: Path, settings: Settings, progress: Progress = quiet) -> Servi
     return Service(kb, settings, kb.encoder, scorer, writer, names, models.slots_of(settings), modes)
 
 
-def _writer(settings: Settings) -> tuple[Writer | None, str]:
+def bare(settings: Settings) -> tuple[Writer | None, str]:
     """The bare language model and its name: the generator's where it is one, else any that is set."""
     kind = settings.answer.generator
     if kind == "extract":

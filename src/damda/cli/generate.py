@@ -1,17 +1,17 @@
 """`damda generate`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from damda.cli.app import ConfigFlag, GeneratorFlag, HomeFlag, JsonFlag, ModeFlag, QuietFlag, SetFlag, app, flags
-from damda.cli.documents import opened_warm, refreshed
+from damda.cli.documents import refreshed
 
 if TYPE_CHECKING:
     from damda.config import Settings
-    from damda.knowledge import KnowledgeBase
     from damda.serve.batchfile import Request
     from damda.serve.offline import Models, Summary
 
@@ -58,13 +58,13 @@ def generate(
 
     _apart(requests, out, errors)
     asked = batchfile.read(requests)
-    given = flags(set_, home=home, answer__generator=generator, search__mode=mode)
-    settings = find(config, given, root_of(path) if path else None)
-    kb = None
-    if path:
-        kb = opened_warm(path, config, given, silent=quiet or json)
-        refreshed(kb, silent=quiet or json, verbose=False)
-    answering = _models(kb, settings, asked, model or "", silent=quiet or json)
+    root = root_of(path) if path else None
+    settings = find(config, flags(set_, home=home, answer__generator=generator, search__mode=mode), root)
+    if root:
+        answering = _with_folder(root, settings, silent=quiet or json)
+    else:
+        answering = _without_folder(settings, asked, silent=quiet or json)
+    answering = replace(answering, always=model or "")
     with show.progress(quiet or json) as tell:
         done = offline.run(
             asked,
@@ -92,26 +92,43 @@ def _apart(requests: Path, out: Path, errors: Path | None) -> None:
         raise typer.BadParameter("--out and --errors are the same file: leave --errors out to have both in one")
 
 
-def _models(
-    kb: "KnowledgeBase | None", settings: "Settings", asked: "Sequence[Request]", always: str, *, silent: bool
-) -> "Models":
-    from damda.assemble import models
+def _with_folder(root: Path, settings: "Settings", *, silent: bool) -> "Models":
+    """What a server over this folder would answer with, the index brought up to date."""
+    from damda.assemble.service import service
     from damda.cli import show
     from damda.serve.offline import Models
 
-    encoder = kb.encoder if kb else None
-    if encoder is None and any(request.url == "/v1/embeddings" for request in asked):
+    with show.progress(silent) as tell:
+        made = service(root, settings, tell)
+    made.kb.warm()
+    refreshed(made.kb, silent=silent, verbose=False)
+    names, answer = made.names, settings.answer
+    return Models(
+        made.kb,
+        made.writer,
+        made.encoder,
+        names["encoder"],
+        names.get("writer", ""),
+        max_tokens=answer.max_tokens,
+        temperature=answer.temperature,
+    )
+
+
+def _without_folder(settings: "Settings", asked: "Sequence[Request]", *, silent: bool) -> "Models":
+    """The bare language model; the encoder if anybody asks for it."""
+    from damda.assemble import models
+    from damda.assemble.service import bare
+    from damda.cli import show
+    from damda.serve.offline import Models
+
+    encoder = None
+    if any(request.url == "/v1/embeddings" for request in asked):
         with show.progress(silent) as tell:
             encoder = models.make_encoder(settings.encoder, offline=settings.offline, progress=tell)
+    writer, name = bare(settings)
+    encoder_name, answer = models.encoder_name(settings.encoder), settings.answer
     return Models(
-        kb,
-        models.make_writer(settings) if settings.answer.generator != "extract" else None,
-        encoder,
-        models.encoder_name(settings.encoder),
-        models.writer_name(settings),
-        always,
-        settings.answer.max_tokens,
-        settings.answer.temperature,
+        None, writer, encoder, encoder_name, name, max_tokens=answer.max_tokens, temperature=answer.temperature
     )
 
 

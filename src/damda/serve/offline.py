@@ -18,16 +18,17 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from damda.assemble.service import RAG
 from damda.errors import DamdaError
 from damda.knowledge import KnowledgeBase
 from damda.serve import batchfile, openai
 from damda.serve.batchfile import Request
+from damda.serve.chat import LLM
 from damda.serve.errors import Refused, described
 from damda.types import Answer, Delta, Encoder, Kind, Message, Progress, Usage, Writer, quiet
 
 Body = TypeVar("Body", bound=BaseModel)
 
-RAG, BARE = "damda", "llm"
 _HOPELESS = 10
 """So many requests that fail in a row, by no fault of theirs, end a run: the model is gone."""
 _LEAVING = 5.0
@@ -119,9 +120,9 @@ class Models:
 
     def _writer(self, model: str) -> Writer:
         name = self.always or model
-        if self.writer is None or name not in (BARE, self.writer_name):
+        if self.writer is None or name not in (LLM, self.writer_name):
             known = [RAG] if self.kb else []
-            raise _unknown(name, known + ([BARE, self.writer_name] if self.writer else []))
+            raise _unknown(name, known + ([LLM, self.writer_name] if self.writer else []))
         return self.writer
 
     def _from_documents(
