@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from damda.assemble.service import RAG
-from damda.errors import DamdaError
+from damda.errors import DamdaError, GeneratorError
 from damda.knowledge import KnowledgeBase
 from damda.serve import batchfile, openai
 from damda.serve.batchfile import Request
@@ -287,7 +287,7 @@ class _Tally:
         self._in_a_row = self._in_a_row + 1 if status >= 500 else 0
         if self._in_a_row == _HOPELESS:
             what = f"{_HOPELESS} requests in a row failed, the last with: {body['error']['message']}"
-            kind = type(error) if isinstance(error, DamdaError) and not isinstance(error, Refused) else DamdaError
+            kind = type(error) if isinstance(error, GeneratorError) else DamdaError
             raise kind(f"{what}; what was answered is stored, run again to go on") from error
 
     def summary(self, seconds: float) -> Summary:
