@@ -3,7 +3,7 @@
 import { explain, get, query } from "./api.js";
 import { h, icon } from "./dom.js";
 import { name, say } from "./i18n.js";
-import { blocks, lines, points, utf16 } from "./markup.js";
+import { blocks, fill, inline, lines, points, utf16 } from "./markup.js";
 import { openPanel } from "./panel.js";
 
 const AT_ONCE = 250_000; // characters that are shown before a person asks for more
@@ -26,7 +26,7 @@ export function called(quote) {
 export async function showQuote(quotes, at, { inside = false, kind = "quote" } = {}) {
   const quote = quotes[at];
   const view = openPanel({ kind: "document", inside });
-  view.title.textContent = called(quote);
+  view.title.textContent = quote.title || called(quote);
   under(view.under, quote);
   if (quotes.length > 1) view.tools.append(...steps(quotes, at));
   const waiting = say(h("p", { class: "waiting" }), "document.loading");
@@ -40,7 +40,7 @@ export async function showQuote(quotes, at, { inside = false, kind = "quote" } =
   }
   if (!view.current()) return;
   view.body.replaceChildren();
-  if (!quote.title && document_.title) view.title.textContent = called({ ...quote, title: document_.title });
+  view.title.textContent = document_.title || called(quote);
   const same = quotes.filter((other) => other.doc_id === quote.doc_id && other.text);
   render(view.body, document_, same, quote, kind);
 }
@@ -124,7 +124,8 @@ function render(body, { text, pages = [] }, quotes, current, kind) {
   const before = more("document.before", () => content.prepend(some(grow(true, false)[0])), () => first === 0);
   const after = more("document.after", () => content.append(some(grow(false, true)[1])), () => last === all.length);
   body.append(before, content, after);
-  goTo(body, content.querySelector("mark.current"));
+  // Signs of Markdown are marked too, but hidden: they have no place to go to.
+  goTo(body, [...content.querySelectorAll("mark.current")].find((mark) => mark.getClientRects().length));
 }
 
 function more(key, show, none) {
@@ -142,6 +143,12 @@ function goTo(body, mark) {
   const offset = mark.getBoundingClientRect().top - body.getBoundingClientRect().top;
   body.scrollTop += offset - body.clientHeight * 0.3;
   mark.closest(".table")?.scrollTo?.({ left: 0 });
+}
+
+/** The beginning of a passage, for lists: without Markdown's signs and empty lines. */
+export function excerpt(text) {
+  const words = text.slice(0, 600).replace(/\n\s*\n/g, "\n").replace(/^#+ /gm, "");
+  return fill(h("span", { class: "words clamp" }), words, inline(words, 0, words.length));
 }
 
 /** A hit of a search as something to show. */

@@ -103,7 +103,7 @@ function failures(failed) {
   place.replaceChildren();
   if (!failed.length) return;
   place.append(h("details", { class: "failures", open },
-    h("summary", {}, icon("warn"), say(h("span"), "documents.failed", { n: failed.length })),
+    h("summary", {}, icon("warn"), say(h("span"), "documents.failed", { n: failed.length }), icon("next")),
     reasons(failed.map(({ source, error }) => [source, error]))));
 }
 

@@ -1,7 +1,7 @@
 // The playground: one query, every way of searching, side by side. Knows: hits and ranks. Does not know: documents.
 
 import { explain, post } from "./api.js";
-import { called, hitAsQuote, showQuote } from "./document.js";
+import { called, excerpt, hitAsQuote, showQuote } from "./document.js";
 import { byId, h } from "./dom.js";
 import { number, say, t } from "./i18n.js";
 
@@ -73,7 +73,7 @@ function card(hit, rank, mode, top, ranks) {
     bar,
     h("span", { class: "file" }, called(chunk)),
     chunk.heading ? h("span", { class: "heading" }, chunk.heading.split(" > ").join(" › ")) : null,
-    h("span", { class: "words clamp" }, chunk.text),
+    excerpt(chunk.text),
     others);
 }
 
