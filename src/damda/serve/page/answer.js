@@ -61,7 +61,7 @@ function shortAnswer(words, quote) {
   const short = quote.text.slice(from, to);
   const whole = words.indexOf(quote.text);
   const at = whole >= 0 ? whole + from : words.indexOf(short);
-  return short && at >= 0 ? [{ start: at, end: at + short.length, kind: "answer" }] : [];
+  return short && at >= 0 ? [{ start: at, end: at + short.length, kind: "short" }] : [];
 }
 
 /** A row of a table as cells, under its columns' names where they are known. */

@@ -1,10 +1,13 @@
 // Talks to the server. Knows: requests, the key, errors, event streams. Does not know: what is shown.
 
-/** `kind` names a message of i18n (`error.KIND`); `detail` is what the server said; `after` is in seconds. */
+/**
+ * `kind` names a message of i18n (`error.KIND`); `detail` is what the server said; `after` is in seconds; `body` is the
+ * response's JSON, if it had any.
+ */
 export class ApiError extends Error {
-  constructor(kind, { detail = "", after = 0, status = 0 } = {}) {
+  constructor(kind, { detail = "", after = 0, status = 0, body = null } = {}) {
     super(detail || kind);
-    Object.assign(this, { kind, detail, after, status });
+    Object.assign(this, { kind, detail, after, status, body });
   }
 }
 
@@ -65,17 +68,18 @@ export const get = async (path, options) => (await request(path, options)).json(
 export const post = async (path, json, options) => (await request(path, { method: "POST", json, ...options })).json();
 
 async function failure(response) {
-  let detail = "";
+  let body = null;
   try {
-    detail = (await response.json()).error?.message ?? "";
+    body = await response.json();
   } catch {
     // Not JSON: a proxy's page, perhaps. The status says enough.
   }
   const { status } = response;
   const kinds = { 401: "key", 403: "forbidden", 404: "missing", 413: "large", 429: "busy" };
   const kind = kinds[status] ?? (status >= 500 ? "server" : "refused");
+  const detail = kind === "busy" || kind === "key" ? "" : (body?.error?.message ?? "");
   const after = Number.parseInt(response.headers.get("Retry-After") ?? "", 10) || 0;
-  return new ApiError(kind, { detail: kind === "busy" || kind === "key" ? "" : detail, after, status });
+  return new ApiError(kind, { detail, after, status, body });
 }
 
 /** What a person is told: [key of i18n, values]. */

@@ -97,7 +97,7 @@ export function ranges(text, quotes, current, kind = "quote") {
       [start, end] = [now, now + quote.text.length];
     }
     found.push({ start, end, kind: quote === current ? `${kind} current` : kind });
-    if (quote.answer && quote === current) found.push({ start: from, end: to, kind: "answer" });
+    if (quote.answer && quote === current) found.push({ start: from, end: to, kind: "short" });
   });
   return { found, state };
 }

@@ -1,9 +1,9 @@
 // The documents: list, upload, delete, re-index. Knows: their addresses and event streams. Does not know: how one is shown.
 
 import { events, explain, get, query, request } from "./api.js";
-import { showQuote } from "./document.js";
+import { fileName, showQuote } from "./document.js";
 import { arrows, byId, h, icon } from "./dom.js";
-import { bytes, known, name, say, t } from "./i18n.js";
+import { bytes, known, name, say } from "./i18n.js";
 
 const PAGE = 50;
 let offset = 0;
@@ -28,7 +28,7 @@ export function start({ changed, confirm }) {
     event.target.value = "";
   });
   arrows(byId("document-list"), "button.open");
-  byId("document-list").addEventListener("click", (event) => {
+  byId("documents").addEventListener("click", (event) => {
     const button = event.target.closest("button.remove");
     if (button) remove(button.dataset.source, confirm, changed);
   });
@@ -73,14 +73,13 @@ function row(document_) {
   const open = h("button", { type: "button", class: "open", onclick: () => showQuote([{ doc_id: id, source, version: document_.version }], 0) },
     icon("file"),
     h("span", { class: "file" }, h("span", { class: "base" }, shown.slice(cut)), h("span", { class: "folder" }, shown.slice(0, Math.max(0, cut - 1)))));
-  const item = h("li", {}, open);
-  if (uploaded) {
-    item.append(say(h("span", { class: "tag" }), "documents.uploaded"));
-    if (service.uploads) {
-      item.append(name(h("button", { type: "button", class: "quiet icon remove", "data-source": source }, icon("remove")), "documents.delete", { name: shown.slice(cut) }));
-    }
-  }
-  return item;
+  return h("li", {}, open, uploaded ? say(h("span", { class: "tag" }), "documents.uploaded") : null, uploaded ? removal(source) : null);
+}
+
+function removal(source) {
+  if (!service.uploads) return null;
+  const button = h("button", { type: "button", class: "quiet icon remove", "data-source": source }, icon("remove"));
+  return name(button, "documents.delete", { name: fileName(source) });
 }
 
 function pages(total, count) {
@@ -104,10 +103,11 @@ function failures(failed) {
   if (!failed.length) return;
   place.append(h("details", { class: "failures", open },
     h("summary", {}, icon("warn"), say(h("span"), "documents.failed", { n: failed.length }), icon("next")),
-    reasons(failed.map(({ source, error }) => [source, error]))));
+    reasons(failed.map(({ source, error, uploaded }) => [source, error, uploaded ? removal(source) : null]))));
 }
 
-const reasons = (pairs) => h("ul", { class: "reasons" }, pairs.map(([file, reason]) => h("li", {}, h("b", {}, file), h("span", {}, reason ?? ""))));
+const reasons = (pairs) => h("ul", { class: "reasons" }, pairs.map(([file, reason, button = null]) =>
+  h("li", {}, h("p", {}, h("b", {}, file), h("span", {}, reason ?? "")), button)));
 
 function upload(files, changed) {
   if (!files.length || busy) return;
@@ -123,8 +123,7 @@ function upload(files, changed) {
 }
 
 async function remove(source, confirm, changed) {
-  const base = source.slice(source.lastIndexOf("/") + 1);
-  if (!(await confirm("documents.deleteSure", { name: base }, "documents.deleteYes"))) return;
+  if (!(await confirm("documents.deleteSure", { name: fileName(source) }, "documents.deleteYes"))) return;
   await work("delete", [query("api/documents", { source }), { method: "DELETE" }], changed);
   byId("filter").focus();
 }
@@ -146,19 +145,19 @@ async function work(kind, [path, options], changed, values = {}) {
       if (event.type === "waiting") say(words, "work.waiting");
       else if (event.type === "progress") advance(words, bar, event);
     }
-    if (last?.type === "error") result(h("p", { class: "bad" }, message(last.error)));
+    if (last?.type === "error") result(say(h("p", { class: "bad" }), "error.server"), h("p", { class: "detail" }, last.error?.message ?? ""));
     else if (last?.type === "done") done(kind, last);
     else result(say(h("p", { class: "bad" }), "error.broken"));
   } catch (error) {
-    result(say(h("p", { class: "bad" }), ...explain(error)), error.detail ? h("p", { class: "detail" }, error.detail) : null);
+    // Where nothing at all was taken, the reasons come with the error.
+    if (error.body?.refused) done(kind, error.body);
+    else result(say(h("p", { class: "bad" }), ...explain(error)), error.detail ? h("p", { class: "detail" }, error.detail) : null);
   } finally {
     busy = false;
     for (const id of ["upload", "reindex"]) byId(id).disabled = false;
   }
   await Promise.all([show(), changed()]);
 }
-
-const message = (error) => (typeof error === "string" ? error : (error?.message ?? t("error.server")));
 
 function advance(words, bar, { what = "", done: count, total }) {
   if (known(`work.${what}`)) say(words, `work.${what}`);
@@ -170,12 +169,14 @@ function advance(words, bar, { what = "", done: count, total }) {
 }
 
 function done(kind, { saved = [], refused = [], report }) {
-  const unread = (report?.failed ?? []).map((file) => (Array.isArray(file) ? file : [file.source ?? "", file.error ?? ""]));
+  const why = new Map(refused.map((one) => [one.name, one.reason]));
+  const taken = saved.filter((source) => !why.has(source)).length; // what was saved but can't be read is refused too
+  const unread = (report?.failed ?? []).map((one) => (Array.isArray(one) ? one : [one.source ?? "", one.error ?? ""])).filter(([source]) => !why.has(source));
   const good = { upload: "work.saved", delete: "work.deleted", index: "work.indexed" }[kind];
   const changes = kind === "index" && (report?.read || report?.removed);
   result(
-    kind === "upload" && !saved.length ? null : say(h("p", { class: "good" }), changes ? "work.changed" : good, { n: saved.length, read: report?.read ?? 0, removed: report?.removed ?? 0 }),
-    refused.length ? [say(h("p", { class: "bad" }), "work.refused", { n: refused.length }), reasons(refused.map((one) => [one.name, one.reason]))] : null,
+    kind === "upload" && !taken ? null : say(h("p", { class: "good" }), changes ? "work.changed" : good, { n: taken, read: report?.read ?? 0, removed: report?.removed ?? 0 }),
+    why.size ? [say(h("p", { class: "bad" }), "work.refused", { n: why.size }), reasons([...why])] : null,
     unread.length ? [say(h("p", { class: "bad" }), "work.unread", { n: unread.length }), reasons(unread)] : null);
 }
 

@@ -19,7 +19,7 @@ export const MESSAGES = {
 
   "welcome.title": ["무엇이 궁금하세요?", "What would you like to know?"],
   "welcome.lead": ["문서에 적힌 말 그대로, 적힌 자리와 함께 답합니다.", "Answers in the words of your documents, with the place where they stand."],
-  "welcome.stored": ["문서 {documents}개에서 찾습니다", "Searching {documents} {documents|document|documents}"],
+  "welcome.stored": ["{name} · 문서 {documents}개", "{name} · {documents} {documents|document|documents}"],
   "welcome.pending": ["아직 읽지 않은 파일 {pending}개", "{pending} {pending|file|files} not read yet"],
   "welcome.empty": ["아직 문서가 없습니다.", "There are no documents yet."],
   "welcome.add": ["문서 올리기", "Add documents"],
@@ -50,7 +50,6 @@ export const MESSAGES = {
   "ask.comment": ["한마디 남기기 (선택)", "Add a comment (optional)"],
   "ask.commentSend": ["남기기", "Send"],
   "ask.thanks": ["고맙습니다. 기록과 함께 남겼습니다.", "Thank you. It is kept with the trace."],
-  "ask.answer": ["답", "Answer"],
 
   "place.page": ["{page}쪽", "p. {page}"],
   "document.quotes": ["인용 {n}/{total}", "Quote {n} of {total}"],
@@ -78,7 +77,6 @@ export const MESSAGES = {
   "documents.range": ["{from}–{to} / {total}", "{from}–{to} of {total}"],
   "documents.previous": ["이전", "Previous"],
   "documents.next": ["다음", "Next"],
-  "documents.types": ["{formats}", "{formats}"],
 
   "work.upload": ["파일 {n}개를 올리는 중", "Uploading {n} {n|file|files}"],
   "work.delete": ["지우는 중", "Deleting"],
@@ -104,7 +102,6 @@ export const MESSAGES = {
   "search.none": ["찾은 대목이 없습니다.", "Nothing found."],
   "search.searching": ["찾는 중", "Searching"],
   "search.found": ["찾았습니다.", "Results are here."],
-  "search.rank": ["{mode} {n}위", "{mode} #{n}"],
   "search.hint": ["대목에 올리거나 초점을 두면 다른 방법에서의 순위가 함께 보입니다.", "Point at a passage, or focus it, to see where the other ways rank it."],
   "mode.bm25": ["BM25", "BM25"],
   "mode.dense": ["의미", "Dense"],
@@ -134,7 +131,6 @@ export const MESSAGES = {
   "trace.passages": ["찾은 대목", "Passages retrieved"],
   "trace.failed": ["실패", "failed"],
   "trace.span": ["{name}, {seconds}", "{name}, {seconds}"],
-  "trace.comment": ["한마디", "Comment"],
   "trace.hint": ["막대를 누르면 자세한 내용이 펼쳐집니다.", "Press a bar for its details."],
   "trace.empty": ["남은 단계가 없습니다.", "No steps were kept."],
 

@@ -43,7 +43,7 @@ async function status() {
   for (const one of [documents, search, traces]) one.configure(found);
   const stored = byId("stored");
   stored.replaceChildren();
-  if (found.documents) stored.append(say(h("span"), "welcome.stored", { documents: found.documents }));
+  if (found.documents) stored.append(say(h("span"), "welcome.stored", { documents: found.documents, name: found.name ?? "" }));
   else {
     stored.append(say(h("span"), "welcome.empty"));
     if (found.uploads) stored.append(" ", say(h("a", { href: "#documents" }), "welcome.add"));
