@@ -95,9 +95,18 @@ def chromium() -> Iterator["Browser"]:
 
 
 STATUS = {
-    "version": "0", "name": "documents", "documents": 2, "pending": 0, "failed": [], "modes": ["hybrid", "bm25", "dense"],
-    "mode": "hybrid", "uploads": True, "max_upload": 1000, "formats": [".md"], "trace": True,
-}  # fmt: skip
+    "version": "0",
+    "name": "documents",
+    "documents": 2,
+    "pending": 0,
+    "failed": [],
+    "modes": ["hybrid", "bm25", "dense"],
+    "mode": "hybrid",
+    "uploads": True,
+    "max_upload": 1000,
+    "formats": [".md"],
+    "trace": True,
+}
 PAGE = Path(damda.serve.__file__).parent / "page"
 
 Reply = tuple[int, object, dict[str, str]]

@@ -294,7 +294,10 @@ def test_the_keyboard_is_enough(visit: Visit) -> None:
     page.locator(".turn .tools button").first.wait_for()
     for _ in range(30):  # backwards from the question, to the first mark
         page.keyboard.press("Shift+Tab")
-        if page.evaluate("document.activeElement.matches('.answer button.mark') && document.activeElement.dataset.n") == "1":
+        if (
+            page.evaluate("document.activeElement.matches('.answer button.mark') && document.activeElement.dataset.n")
+            == "1"
+        ):
             break
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"  # focus can be seen
     page.keyboard.press("Enter")
@@ -335,7 +338,9 @@ def test_markup_in_documents_and_names_stays_text(visit: Visit) -> None:
     page.fill("#query", "보라색 우산")
     page.press("#query", "Enter")
     page.locator("#results .hit", has_text="<img src=x onerror=alert(3)>").first.wait_for()
-    assert page.locator("body img, #main script, #panel script, [onerror], [onload], a[href^='javascript']").count() == 0
+    assert (
+        page.locator("body img, #main script, #panel script, [onerror], [onload], a[href^='javascript']").count() == 0
+    )
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (360, "dark"), (768, "light"), (1600, "dark")])

@@ -10,8 +10,7 @@ SCRIPTS = sorted(path for path in PAGE.glob("*.js") if path.name != "docs.js")
 INDEX = (PAGE / "index.html").read_text(encoding="utf-8")
 MESSAGE = re.compile(r'^  "([^"]+)": \["((?:[^"\\]|\\.)*)", "((?:[^"\\]|\\.)*)"\],$', re.MULTILINE)
 MESSAGES = {
-    key: (korean, english)
-    for key, korean, english in MESSAGE.findall((PAGE / "i18n.js").read_text(encoding="utf-8"))
+    key: (korean, english) for key, korean, english in MESSAGE.findall((PAGE / "i18n.js").read_text(encoding="utf-8"))
 }
 COMPUTED = ("view.", "mode.", "work.", "error.", "ask.up", "ask.down", "document.moved", "document.gone")
 

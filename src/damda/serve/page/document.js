@@ -6,7 +6,7 @@ import { name, say } from "./i18n.js";
 import { blocks, fill, inline, lines, points, utf16 } from "./markup.js";
 import { openPanel } from "./panel.js";
 
-const AT_ONCE = 250_000; // characters that are shown before a person asks for more
+const AT_ONCE = 120_000; // characters that are shown before a person asks for more
 const KEPT = 8;
 const texts = new Map();
 
@@ -21,7 +21,8 @@ export function called(quote) {
 
 /**
  * Opens the document of one of some quotes. A quote: {doc_id, source, title, version?, text?, start?, end?, answer?,
- * heading?, page?}, offsets in code points; without `text` the document is just opened.
+ * heading?, page?}, offsets in code points. Without `text` the offsets are taken as they are, without offsets the text is
+ * looked for, and without either the document is just opened.
  */
 export async function showQuote(quotes, at, { inside = false, kind = "quote" } = {}) {
   const quote = quotes[at];
@@ -41,7 +42,7 @@ export async function showQuote(quotes, at, { inside = false, kind = "quote" } =
   if (!view.current()) return;
   view.body.replaceChildren();
   view.title.textContent = document_.title || called(quote);
-  const same = quotes.filter((other) => other.doc_id === quote.doc_id && other.text);
+  const same = quotes.filter((other) => other.doc_id === quote.doc_id && (other.text || other.end > other.start));
   render(view.body, document_, same, quote, kind);
 }
 
@@ -83,15 +84,15 @@ async function fetched({ doc_id: id, version }) {
 
 /** Ranges in UTF-16 for quotes that (still) stand in the text; `moved` and `gone` tell what became of the current one. */
 export function ranges(text, quotes, current, kind = "quote") {
-  const marked = quotes.flatMap((quote) => [quote.start, quote.end, ...(quote.answer ?? [quote.start, quote.start])]);
+  const marked = quotes.flatMap(({ start = 0, end = 0, answer }) => [start, end, ...(answer ?? [start, start])]);
   const units = utf16(text, marked);
   const found = [];
   let state = "";
   quotes.forEach((quote, i) => {
     let [start, end, from, to] = units.slice(4 * i, 4 * i + 4);
-    if (text.slice(start, end) !== quote.text) {
+    if (quote.text && text.slice(start, end) !== quote.text) {
       const now = text.indexOf(quote.text);
-      if (quote === current) state = now < 0 ? "gone" : "moved";
+      if (quote === current && quote.end) state = now < 0 ? "gone" : "moved";
       if (now < 0) return;
       [from, to] = [from - start + now, to - start + now];
       [start, end] = [now, now + quote.text.length];

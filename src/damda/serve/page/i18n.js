@@ -130,6 +130,8 @@ export const MESSAGES = {
   "trace.loading": ["기록을 여는 중", "Opening the trace"],
   "trace.passages": ["찾은 대목", "Passages retrieved"],
   "trace.failed": ["실패", "failed"],
+  "trace.cancelled": ["멈춤", "cancelled"],
+  "trace.unfinished": ["끝나지 않음", "unfinished"],
   "trace.span": ["{name}, {seconds}", "{name}, {seconds}"],
   "trace.hint": ["막대를 누르면 자세한 내용이 펼쳐집니다.", "Press a bar for its details."],
   "trace.empty": ["남은 단계가 없습니다.", "No steps were kept."],

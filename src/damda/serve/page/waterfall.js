@@ -1,7 +1,7 @@
 // One trace as a waterfall in the panel. Knows: spans. Does not know: which answer it belongs to.
 
 import { explain, get } from "./api.js";
-import { showQuote } from "./document.js";
+import { excerpt, showQuote } from "./document.js";
 import { arrows, h, icon } from "./dom.js";
 import { duration, moment, name, number, say } from "./i18n.js";
 import { openPanel } from "./panel.js";
@@ -58,11 +58,9 @@ export function ordered(spans) {
   return out;
 }
 
-const failed = (span) => /error/i.test(String(span.status ?? ""));
-
 function bar(span, total) {
   const attributes = span.attributes ?? {};
-  const drawn = h("span", { class: `drawn${failed(span) ? " bad" : ""}` });
+  const drawn = h("span", { class: `drawn${span.status === "error" ? " bad" : ""}` });
   const share = (seconds) => (total > 0 ? Math.min(1, Math.max(0, (seconds ?? 0) / total)) : 0);
   drawn.style.setProperty("--from", share(span.start));
   drawn.style.setProperty("--part", share(span.seconds));
@@ -72,17 +70,22 @@ function bar(span, total) {
   const tokens = tokensOf(attributes);
   const button = h("button", { type: "button", class: "span", "aria-expanded": "false" },
     label,
-    h("span", { class: "facts" }, failed(span) ? say(h("span", { class: "bad" }), "trace.failed") : null, tokens ? say(h("span"), "traces.tokens", tokens) : null),
+    h("span", { class: "facts" }, state(span), tokens ? say(h("span"), "traces.tokens", tokens) : null),
     h("span", { class: "ms" }, duration(span.seconds)),
     h("span", { class: "track" }, drawn));
   name(button, "trace.span", { name: span.name ?? "", seconds: () => duration(span.seconds) });
   button.removeAttribute("title");
   button.addEventListener("click", () => {
-    if (!details.childNodes.length) details.append(...inside(attributes));
+    if (!details.childNodes.length) details.append(...inside(attributes, span.said));
     details.hidden = !details.hidden;
     button.setAttribute("aria-expanded", String(!details.hidden));
   });
   return h("li", {}, button, details);
+}
+
+function state({ status }) {
+  const said = { error: "trace.failed", cancelled: "trace.cancelled", unfinished: "trace.unfinished" }[status];
+  return said ? say(h("span", { class: status === "error" ? "bad" : "" }), said) : null;
 }
 
 function tokensOf(attributes) {
@@ -91,13 +94,20 @@ function tokensOf(attributes) {
   return input || output ? { input: input ?? 0, output: output ?? 0 } : null;
 }
 
-function inside(attributes) {
-  const out = [];
+function inside(attributes, said) {
+  const out = said ? [h("p", { class: "bad" }, said)] : [];
   const found = passages(attributes[PASSAGES]);
   if (found.length) out.push(say(h("p", { class: "column" }), "trace.passages"), h("ol", { class: "passages" }, found.map(passage)));
+  if (attributes["damda.document"] && attributes["damda.end"]) out.push(h("ol", { class: "passages" }, place(attributes)));
   const rows = Object.entries(attributes).filter(([key]) => key !== PASSAGES || !found.length);
   if (rows.length) out.push(h("dl", {}, rows.flatMap(([key, value]) => [h("dt", {}, key), h("dd", {}, shown(value))])));
   return out;
+}
+
+function place({ "damda.document": id, "damda.start": start, "damda.end": end }) {
+  const open = () => showQuote([{ doc_id: id, source: id, start, end }], 0, { inside: true });
+  return h("li", {}, h("button", { type: "button", class: "source", onclick: open },
+    h("span", { class: "what" }, h("span", { class: "file" }, id), h("span", { class: "heading" }, `${start}–${end}`))));
 }
 
 const shown = (value) => (typeof value === "string" ? value : typeof value === "number" ? number(value, Number.isInteger(value) ? 0 : 4) : JSON.stringify(value));
@@ -117,7 +127,9 @@ function passages(value) {
 function passage(one) {
   const id = String(one.id ?? "");
   const docId = one.doc_id ?? id.replace(/#\d+$/, "");
-  const score = typeof one.score === "number" ? h("span", { class: "score" }, number(one.score, 3)) : null;
-  const open = h("button", { type: "button", class: "source", onclick: () => showQuote([{ doc_id: docId, source: one.source ?? docId }], 0, { inside: true }) }, h("span", { class: "what" }, id), score);
-  return h("li", {}, open);
+  const parts = ["bm25", "cosine"].filter((part) => typeof one[part] === "number").map((part) => `${part} ${number(one[part], 3)}`);
+  const quote = { doc_id: docId, source: one.source ?? docId, text: one.content };
+  return h("li", {}, h("button", { type: "button", class: "source", onclick: () => showQuote([quote], 0, { inside: true, kind: "passage" }) },
+    h("span", { class: "what" }, h("span", { class: "file" }, id), h("span", { class: "heading" }, parts.join(" · ")), one.content ? excerpt(one.content) : null),
+    typeof one.score === "number" ? h("span", { class: "score" }, number(one.score, 3)) : null));
 }
