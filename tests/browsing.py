@@ -19,7 +19,7 @@ import pytest
 import damda.serve
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Request, Route
+    from playwright.sync_api import Browser, Dialog, Page, Request, Route
 
 _FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -94,7 +94,7 @@ def chromium() -> Iterator["Browser"]:
             browser.close()
 
 
-STATUS = {
+STATUS: dict[str, Any] = {
     "version": "0",
     "name": "documents",
     "documents": 2,
@@ -134,7 +134,7 @@ class Visit:
         page.set_default_timeout(20_000)
         page.on("console", lambda message: self._heard(message.type, message.text))
         page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: (self.faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("dialog", self._popped_up)
         page.on("request", lambda request: self._asked(request.url))
         if fed:
             page.add_init_script(FED)
@@ -145,7 +145,8 @@ class Visit:
 
     def _played(self, route: "Route") -> None:
         path = urlsplit(route.request.url).path.lstrip("/")
-        replies = {"api/status": lambda request: (200, STATUS, {})} | dict(self.replies or {})
+        replies: dict[str, Callable[[Request], Reply]] = {"api/status": lambda request: (200, STATUS, {})}
+        replies |= self.replies or {}
         if path in replies:
             status, content, headers = replies[path](route.request)
             if content is None:
@@ -156,6 +157,10 @@ class Visit:
             route.fulfill(path=file)
         else:
             route.fulfill(status=404, json={"error": {"message": f"no {path}"}})
+
+    def _popped_up(self, dialog: "Dialog") -> None:
+        self.faults.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def _heard(self, kind: str, text: str) -> None:
         if kind in ("error", "warning") and not text.startswith(self.expected or ("\0",)):
@@ -168,7 +173,7 @@ class Visit:
     def check(self) -> None:
         for context in self.browser.contexts:
             context.close()
-        assert self.faults == []
+        assert not self.faults, self.faults
 
 
 def hwpx(*paragraphs: str) -> bytes:

@@ -223,7 +223,7 @@ def test_a_follow_up_carries_the_conversation(visit: Visit) -> None:
     ask(page, DAYS)
     with page.expect_request("**/v1/chat/completions") as sent:
         ask(page, "임신 중인 직원은요?")
-    messages = sent.value.post_data_json["messages"]
+    messages = json.loads(sent.value.post_data or "")["messages"]
     assert [message["role"] for message in messages] == ["user", "assistant", "user"]
     assert messages[0]["content"] == DAYS and "최대 3일" in messages[1]["content"]
     page.reload()

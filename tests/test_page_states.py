@@ -191,11 +191,16 @@ def test_a_syllable_in_the_making_is_not_sent(visit: Visit) -> None:
 
 
 def test_what_the_service_does_not_offer_is_not_shown(visit: Visit) -> None:
-    visit.replies = {"api/status": always(200, STATUS | {"uploads": False, "modes": [*STATUS["modes"], "rerank"]})}  # type: ignore[misc]
     hit = {"chunk": {"id": "a#1", "doc_id": "a", "text": "글", "start": 0, "end": 1, "source": "a"}, "score": -2.5}
     listed = {"documents": [{"id": "a", "source": "a", "version": "1", "uploaded": True}], "total": 1, "failed": []}
-    visit.replies |= {
-        "api/search": lambda request: (200, {"results": {m: [hit] for m in request.post_data_json["modes"]}}, {}),
+    offered = STATUS | {"uploads": False, "modes": [*STATUS["modes"], "rerank"]}
+
+    def found(request: "Request") -> Reply:
+        return 200, {"results": {mode: [hit] for mode in json.loads(request.post_data or "")["modes"]}}, {}
+
+    visit.replies = {
+        "api/status": always(200, offered),
+        "api/search": found,
         "api/documents": always(200, listed),
     }
     page = visit("#documents")
@@ -211,7 +216,7 @@ def test_what_the_service_does_not_offer_is_not_shown(visit: Visit) -> None:
 def test_too_large_an_upload_is_told_before_it_is_sent(visit: Visit) -> None:
     visit.replies = {"api/documents": always(200, {"documents": [], "total": 0, "failed": []})}
     page = visit("#documents")
-    page.set_input_files("#files", [{"name": "큰.md", "mimeType": "text/markdown", "buffer": b"x" * 2000}])
+    page.set_input_files("#files", {"name": "큰.md", "mimeType": "text/markdown", "buffer": b"x" * 2000})
     assert "한 번에 1 kB까지" in page.locator("#work .result").inner_text()
 
 

@@ -1,6 +1,6 @@
 // Shows one answer: sentences with numbered marks, and what is quoted. Knows: answers. Does not know: conversations.
 
-import { called } from "./document.js";
+import { called, columnsIn, headings } from "./document.js";
 import { h } from "./dom.js";
 import { name, say, t } from "./i18n.js";
 import { cells, fill, inline, isRow, utf16 } from "./markup.js";
@@ -76,22 +76,24 @@ function cellsOf(text, ranges, quote) {
 }
 
 function columnsOf(quote) {
-  const last = quote?.heading?.split(" > ").at(-1) ?? "";
-  return last.includes(" | ") ? last.split("|").map((part) => part.trim()) : null;
+  const names = columnsIn(quote?.heading?.split(" > ").at(-1) ?? "");
+  return names.filter(Boolean).length > 1 ? names : null; // a single one is a title over the table
 }
 
-/** Headings of a quote, without the columns of a table. */
-const heading = (quote) =>
-  (quote.heading ?? "").split(" > ").filter((part) => part && !(part.includes(" | ") && columnsOf(quote))).join(" › ");
+/** A row of a table without its bars. */
+const readable = (text) => (isRow(text) ? cells(text, 0, text.length).map(([from, to]) => text.slice(from, to)).filter(Boolean).join(" · ") : text);
+
+const spaced = (text) => text.replace(/\s+/g, " ");
 
 /** The list of what is quoted. Words are repeated only where the answer does not have them. */
 export function showSources(list, text, quotes, open) {
   list.replaceChildren(...quotes.map((quote) => {
     const short = quote.answer ? quote.text.slice(...utf16(quote.text, quote.answer.map((at) => at - quote.start))) : "";
     const place = h("span", { class: "place" }, h("span", { class: "file" }, called(quote)));
-    if (heading(quote)) place.append(h("span", { class: "heading" }, heading(quote)));
+    const heading = headings(quote, { columns: false });
+    if (heading) place.append(h("span", { class: "heading" }, heading));
     if (quote.page) place.append(say(h("span", { class: "heading" }), "place.page", { page: quote.page }));
-    const words = text.includes(quote.text) ? null : h("span", { class: "words" }, quote.text);
+    const words = spaced(text).includes(spaced(quote.text)) ? null : h("span", { class: "words" }, readable(quote.text));
     return h("li", {}, h("button", { type: "button", class: "source", "data-n": quote.n, onclick: () => open(quote) },
       h("span", { class: "mark", "aria-hidden": "true" }, String(quote.n)),
       h("span", { class: "what" }, place, words),

@@ -2,7 +2,7 @@
 
 import { ApiError, events, explain, post, request } from "./api.js";
 import { asText, showAnswer, showSources } from "./answer.js";
-import { called, excerpt, hitAsQuote, showQuote } from "./document.js";
+import { called, excerpt, headings, hitAsQuote, showQuote } from "./document.js";
 import { byId, h, icon } from "./dom.js";
 import { name, say, t } from "./i18n.js";
 import { feedback } from "./feedback.js";
@@ -211,7 +211,7 @@ async function nearest(turn) {
   turn.parts.notes.append(say(h("p", { class: "quiet-note" }), "ask.nearest"), h("ul", { class: "nearest" }, hits.map((hit, i) =>
     h("li", {}, h("button", { type: "button", class: "source", onclick: () => showQuote(quotes, i, { kind: "passage" }) },
       h("span", { class: "what" },
-        h("span", { class: "place" }, h("span", { class: "file" }, called(hit.chunk)), hit.chunk.heading ? h("span", { class: "heading" }, hit.chunk.heading) : null),
+        h("span", { class: "place" }, h("span", { class: "file" }, called(hit.chunk)), hit.chunk.heading ? h("span", { class: "heading" }, headings(hit.chunk)) : null),
         excerpt(hit.chunk.text)))))));
 }
 

@@ -46,8 +46,17 @@ export async function showQuote(quotes, at, { inside = false, kind = "quote" } =
   render(view.body, document_, same, quote, kind);
 }
 
+/** The path of headings above a quote, for people. */
+export function headings({ heading }, { columns = true } = {}) {
+  const parts = (heading ?? "").split(" > ").map((part) => (part.includes("|") ? (columns ? columnsIn(part).filter(Boolean).join(" | ") : "") : part));
+  return parts.filter(Boolean).join(" › ");
+}
+
+/** The names of a table's columns, which the service puts at the end of a row's headings. */
+export const columnsIn = (part) => part.split("|").map((name_) => name_.trim());
+
 function under(element, quote) {
-  const heading = quote.heading ? quote.heading.split(" > ").join(" › ") : "";
+  const heading = headings(quote);
   element.replaceChildren(h("span", { class: "path" }, quote.source || quote.doc_id), heading ? h("span", {}, heading) : "");
   if (quote.page) element.append(say(h("span"), "place.page", { page: quote.page }));
 }

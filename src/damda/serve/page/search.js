@@ -1,7 +1,7 @@
 // The playground: one query, every way of searching, side by side. Knows: hits and ranks. Does not know: documents.
 
 import { explain, post } from "./api.js";
-import { called, excerpt, hitAsQuote, showQuote } from "./document.js";
+import { called, excerpt, headings, hitAsQuote, showQuote } from "./document.js";
 import { byId, h } from "./dom.js";
 import { number, say, t } from "./i18n.js";
 
@@ -72,7 +72,7 @@ function card(hit, rank, mode, top, ranks) {
     h("span", { class: "line" }, h("span", { class: "rank" }, String(rank)), h("span", { class: "delta" }), h("span", { class: "score" }, number(score, mode === "dense" ? 3 : 2))),
     bar,
     h("span", { class: "file" }, called(chunk)),
-    chunk.heading ? h("span", { class: "heading" }, chunk.heading.split(" > ").join(" › ")) : null,
+    chunk.heading ? h("span", { class: "heading" }, headings(chunk)) : null,
     excerpt(chunk.text),
     others);
 }
