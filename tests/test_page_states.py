@@ -276,3 +276,80 @@ def test_an_answer_is_copied_with_its_sources(visit: Visit) -> None:
     page.locator(".tools .i-done").wait_for()
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied == f"{SENTENCE} [1]\n\n[1] 텃밭.md · 물 · 3쪽\n    “{SENTENCE}”"
+
+
+def test_a_trace_is_drawn_as_a_waterfall(visit: Visit) -> None:
+    def span(id: str, parent: str | None, name: str, start: float, seconds: float, **more: object) -> dict[str, object]:
+        return {"span_id": id, "parent_id": parent, "name": name, "start": start, "seconds": seconds} | more
+
+    passages = [{"id": "텃밭.md#0", "score": 12.5, "cosine": 0.9, "content": SENTENCE}]
+    place = {"damda.document": "텃밭.md", "damda.start": quote()["start"], "damda.end": quote()["end"]}
+    spans = [  # in no order; fields may be missing
+        span("c", "a", "chat extract", 0.5, 0.5, attributes={"gen_ai.usage.output_tokens": 1200}),
+        span("q", "c", "quote", 0.9, 0.1, attributes=place),
+        span("a", "elsewhere", "invoke_workflow", 0.0, 1.0, status="ok"),
+        span("b", "a", "retrieval", 0.0, 0.25, attributes={"gen_ai.retrieval.documents": json.dumps(passages)}),
+        span("d", "a", "cache", 1.0, 0.0, status="error", said="the disk is full"),
+    ]
+    row = {"trace_id": "t1", "started": 1_800_000_000, "seconds": 1.0, "name": "ask", "feedback": -1, "found": False}
+    visit.replies = {
+        "api/traces": always(200, {"traces": [row], "next": None}),
+        "api/traces/t1": always(200, row | {"comment": "<b>아쉽다</b>", "spans": spans}),
+        "api/document": document(),
+    }
+    page = visit("#traces")
+    listed = page.locator("button.trace")
+    assert "못 찾음" in listed.inner_text() and "질문은 남기지 않음" in listed.inner_text()
+    listed.click()
+    bars = page.locator("#panel .span")
+    bars.first.wait_for()
+    names = page.locator("#panel .label").all_inner_texts()
+    assert names == ["invoke_workflow", "retrieval", "chat extract", "quote", "cache"]
+    assert page.locator("#panel .ms").all_inner_texts() == ["1.0초", "250 ms", "500 ms", "100 ms", "0.0 ms"]
+    assert page.locator("#panel .given q").inner_text() == "<b>아쉽다</b>"
+    boxes = page.evaluate(
+        """[...document.querySelectorAll("#panel .drawn")].map((drawn) => {
+             const [bar, track] = [drawn, drawn.parentElement].map((one) => one.getBoundingClientRect());
+             return [(bar.left - track.left) / track.width, bar.width / track.width];
+           })"""
+    )
+    assert boxes[1] == pytest.approx([0, 0.25], abs=0.01) and boxes[2] == pytest.approx([0.5, 0.5], abs=0.01)
+    assert "토큰 0 → 1,200" in bars.nth(2).inner_text() and "실패" in bars.nth(4).inner_text()
+
+    bars.first.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    passage = page.locator("#panel .passages .source")
+    assert "텃밭.md#0" in passage.inner_text() and "12.500" in passage.inner_text()
+    bars.nth(4).click()
+    assert page.get_by_text("the disk is full").is_visible()
+    bars.nth(3).click()
+    page.locator("#panel .passages .source").last.click()
+    page.locator("#panel mark.current").first.wait_for()
+    assert page.locator("#panel mark.current").inner_text() == SENTENCE
+
+
+def test_a_thumb_can_be_given_changed_and_taken_back(visit: Visit) -> None:
+    said: list[dict[str, Any]] = []
+
+    def kept(request: "Request") -> Reply:
+        said.append(json.loads(request.post_data or ""))
+        return 200, {}, {}
+
+    visit.replies = {"api/traces/t1/feedback": kept}
+    page = visit(fed=True)
+    ask(page)
+    page.evaluate(f"say({json.dumps(SENTENCE + ' [1]')}); end({meta()})")
+    up, down = page.get_by_label("좋은 답"), page.get_by_label("아쉬운 답")
+    up.click()
+    page.get_by_label("한마디 남기기").fill("고마워요")
+    page.keyboard.press("Enter")
+    page.locator(".comment").wait_for(state="hidden")
+    down.click()
+    until(lambda: down.get_attribute("aria-pressed") == "true")
+    assert up.get_attribute("aria-pressed") == "false"
+    page.reload()
+    assert down.get_attribute("aria-pressed") == "true"
+    down.click()
+    until(lambda: down.get_attribute("aria-pressed") == "false")
+    assert [(one["score"], one["comment"]) for one in said] == [(1, ""), (1, "고마워요"), (-1, ""), (0, "")]

@@ -41,12 +41,12 @@ function head(trace) {
 /** Spans as a tree reads: children under their parent, by time. Each gets a `depth`. */
 export function ordered(spans) {
   const ids = new Set(spans.map((span) => span.span_id));
-  const children = Map.groupBy
-    ? Map.groupBy(spans, (span) => (ids.has(span.parent_id) ? span.parent_id : null))
-    : spans.reduce((map, span) => {
-        const parent = ids.has(span.parent_id) ? span.parent_id : null;
-        return map.set(parent, [...(map.get(parent) ?? []), span]);
-      }, new Map());
+  const children = new Map();
+  for (const span of spans) {
+    const parent = ids.has(span.parent_id) ? span.parent_id : null; // one that is not there: another program's
+    if (children.has(parent)) children.get(parent).push(span);
+    else children.set(parent, [span]);
+  }
   const out = [];
   const visit = (parent, depth) => {
     for (const span of (children.get(parent) ?? []).sort((a, b) => (a.start ?? 0) - (b.start ?? 0))) {
