@@ -109,6 +109,7 @@ def test_a_quote_opens_its_document_beside_the_answer(visit: Visit) -> None:
     for at, quote in enumerate(quotes(page)):
         turn.locator(".answer button.mark").nth(at).click()
         assert marked(page) == quote["text"]
+        assert turn.locator(".mark.now").all_inner_texts() == [str(quote["n"])] * 2  # in the answer and in the list
         assert quote["source"] in page.locator("#panel-under").inner_text()
     assert turn.is_visible()  # beside, not over
     turn.locator(".source").first.click()
@@ -118,7 +119,7 @@ def test_a_quote_opens_its_document_beside_the_answer(visit: Visit) -> None:
     page.locator("#panel-tools", has_text="2/").wait_for()
     assert marked(page) == quotes(page)[1]["text"]
     page.click("#panel-close")
-    assert page.is_hidden("#panel")
+    assert page.is_hidden("#panel") and turn.locator(".mark.now").count() == 0
 
 
 def test_an_uploaded_hwpx_is_answered_from(visit: Visit) -> None:

@@ -32,8 +32,19 @@ export function start() {
   question.addEventListener("input", fit);
   byId("fresh").append(icon("fresh"), say(h("span"), "ask.fresh"));
   byId("fresh").addEventListener("click", fresh);
+  addEventListener("panelchanged", () => point(null));
+  addEventListener("quoteshown", (event) => point(event.detail));
   button();
   restore();
+}
+
+/** The numbers of the quote whose document is open stand out. */
+function point(quote) {
+  for (const mark of document.querySelectorAll(".mark.now")) mark.classList.remove("now");
+  const turn = quote && turns.find(({ meta }) => meta?.quotes.includes(quote));
+  for (const mark of turn?.element.querySelectorAll(`[data-n="${quote.n}"]`) ?? []) {
+    (mark.matches(".mark") ? mark : mark.querySelector(".mark")).classList.add("now");
+  }
 }
 
 export function stop() {

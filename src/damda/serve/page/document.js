@@ -28,6 +28,7 @@ export async function showQuote(quotes, at, { inside = false, kind = "quote" } =
   const quote = quotes[at];
   const view = openPanel({ kind: "document", inside });
   view.title.textContent = quote.title || called(quote);
+  dispatchEvent(new CustomEvent("quoteshown", { detail: quote }));
   under(view.under, quote);
   if (quotes.length > 1) view.tools.append(...steps(quotes, at));
   const waiting = say(h("p", { class: "waiting" }), "document.loading");

@@ -16,6 +16,7 @@ export const isOpen = () => !panel.hidden;
 export function openPanel({ kind, inside = false }) {
   if (!inside && !panel.contains(document.activeElement)) opener = document.activeElement;
   const number = (shown += 1);
+  dispatchEvent(new Event("panelchanged"));
   const [title, under, tools, body] = ["title", "under", "tools", "body"].map((part) => byId(`panel-${part}`));
   for (const part of [title, under, tools, body]) part.replaceChildren();
   for (const part of [title, under]) delete part.dataset.t;
@@ -43,7 +44,7 @@ function hide() {
   panel.hidden = true;
   document.body.classList.remove("with-panel");
   cover();
-  dispatchEvent(new Event("panelclosed"));
+  dispatchEvent(new Event("panelchanged"));
   if (opener?.isConnected) opener.focus({ preventScroll: true });
 }
 
