@@ -148,6 +148,7 @@ class ServeSettings(Section):
     batch: int = Field(default=32, ge=1, le=1024, description="most texts, or searches, that are worked on together")
     batch_wait: float = Field(default=0.002, ge=0, le=1, description="seconds to wait for others to join a batch")
     uploads: bool = Field(default=True, description="take uploads, into the folder damda-uploads among the documents")
+    mcp: bool = Field(default=True, description="speak MCP at /mcp too, where the extra mcp is installed")
     max_upload: int = Field(default=50_000_000, gt=0, description="bytes of one upload, all its files together")
     max_body: int = Field(default=1_000_000, gt=0, description="bytes of any other request")
     rescan: float = Field(default=30, ge=0, description="seconds between looks at the folder for changes; 0: none")

@@ -1,5 +1,6 @@
 """`damda serve`, `damda keys`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +20,7 @@ from damda.cli.app import (
 
 if TYPE_CHECKING:
     from damda.serve.keys import Keys
+    from damda.serve.process import Order
 
 
 @app.command(
@@ -44,7 +46,6 @@ def serve(
 ) -> None:
     """Answer over HTTP: a page for people, OpenAI's interface for programs. Follows the folder as it changes."""
     from damda.assemble import root_of
-    from damda.cli import show
     from damda.serve import process
 
     named = flags(
@@ -56,9 +57,17 @@ def serve(
         serve__workers=workers,
     )
     order = process.Order(str(root_of(path)), str(config.resolve()) if config else None, named, insecure)
+    over_http(path, order, quiet=quiet, verbose=verbose)
+
+
+def over_http(path: Path, order: "Order", *, quiet: bool, verbose: bool) -> None:
+    """Serve until a signal ends it."""
+    from damda.cli import show
+    from damda.serve import mcp, process
+
     settings = order.settings()
     built = order.service()
-    process.check(settings, built.kb.home, insecure=insecure)
+    process.check(settings, built.kb.home, insecure=order.insecure)
     one = settings.serve.workers == 1
     if one and not built.kb.exists():
         from damda.cli.documents import refreshed
@@ -66,7 +75,10 @@ def serve(
         refreshed(built.kb, silent=quiet, verbose=verbose)
 
     def started(url: str) -> None:
-        show.note(f"serving {path} at {url}; Ctrl-C ends it", silent=quiet)
+        at = url + mcp.PATH if order.only_mcp else url
+        show.note(f"serving {path} at {at}; Ctrl-C ends it", silent=quiet)
+        if settings.serve.mcp and not mcp.available():
+            show.note(f"no {mcp.PATH}: it needs pip install 'damda[mcp]'", silent=not verbose)
 
     process.run(order, built if one else None, started, access_log=verbose)
 

@@ -10,11 +10,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.routing import Route
 
 import damda
 from damda.assemble.service import Service
 from damda.errors import DamdaError
-from damda.serve import chat, documents, errors, pages, searching, telling, vectors
+from damda.serve import chat, documents, errors, mcp, pages, searching, telling, vectors
 from damda.serve.access import Access, Hardened, Sizes, is_local
 from damda.serve.backend import Backend
 from damda.serve.keys import Keys
@@ -24,29 +25,34 @@ from damda.serve.openapi import described
 log = logging.getLogger(__name__)
 
 
-def build(service: Service, *, insecure: bool = False) -> FastAPI:
+def build(service: Service, *, insecure: bool = False, only_mcp: bool = False) -> FastAPI:
     """The application for one set of documents.
 
     Args:
         service: what is served.
         insecure: want no keys, whatever the address.
+        only_mcp: serve assistants, and how the service is; nothing else.
     """
     backend = Backend(service, Keys(service.kb.home))
     settings = service.settings.serve
     local = is_local(settings.host)
+    door = mcp.Door(backend) if only_mcp or (settings.mcp and mcp.available()) else None
     app = FastAPI(
         title="damda",
         version=damda.__version__,
         description="Answers from a folder of documents, with verbatim, located quotes.",
         docs_url=None,  # FastAPI's pages load from a CDN; ours come from here
         redoc_url=None,
-        lifespan=_lifespan(backend),
+        lifespan=_lifespan(backend, door),
     )
-    for part in (chat, vectors, searching, documents):
+    for part in () if only_mcp else (chat, vectors, searching, documents):
         app.include_router(part.routes(backend), responses=ANSWERS)
     app.include_router(telling.routes(backend))
-    app.include_router(pages.routes())
-    pages.mount(app)
+    if door:
+        app.router.routes.append(Route(mcp.PATH, door, methods=["POST"], include_in_schema=False))
+    if not only_mcp:
+        app.include_router(pages.routes())
+        pages.mount(app)
     errors.install(app)
     described(app)
     # The last one added stands outermost: everything is counted, what is refused too.
@@ -58,22 +64,25 @@ def build(service: Service, *, insecure: bool = False) -> FastAPI:
     return app
 
 
-def _lifespan(backend: Backend) -> Callable[[FastAPI], Any]:
+def _lifespan(backend: Backend, door: mcp.Door | None) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
-        background = asyncio.create_task(_background(backend))
+        background = {asyncio.create_task(follow(backend))}
+        if door:
+            background.add(asyncio.create_task(door.run()))
         try:
             yield
         finally:
             backend.indexing.stop()
-            background.cancel()
-            await asyncio.wait({background})
+            for task in background:
+                task.cancel()
+            await asyncio.wait(background)
             await asyncio.to_thread(backend.close)
 
     return lifespan
 
 
-async def _background(backend: Backend) -> None:
+async def follow(backend: Backend) -> None:
     """Load the models, then follow the folder."""
     every = backend.settings.serve.rescan
     while True:

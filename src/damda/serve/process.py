@@ -42,12 +42,14 @@ class Order:
         config: a damda.toml, or None for the one that is found.
         flags: settings from the command line.
         insecure: want no keys.
+        only_mcp: as in `build`.
     """
 
     root: str
     config: str | None
     flags: Mapping[str, Any]
     insecure: bool
+    only_mcp: bool = False
 
     def settings(self) -> Settings:
         return config.find(self.config, self.flags, Path(self.root))
@@ -55,12 +57,15 @@ class Order:
     def service(self) -> Service:
         return service(root_of(self.root), self.settings())
 
+    def application(self, built: Service) -> FastAPI:
+        return build(built, insecure=self.insecure, only_mcp=self.only_mcp)
+
 
 def worker() -> FastAPI:
     """The application of a worker process; uvicorn calls this."""
     logging.basicConfig(format="damda: %(message)s", level=logging.WARNING)
     order = Order(**json.loads(os.environ[WORKER]))
-    return build(order.service(), insecure=order.insecure)
+    return order.application(order.service())
 
 
 def check(settings: Settings, home: Path, *, insecure: bool) -> None:
@@ -91,7 +96,7 @@ def run(order: Order, built: Service | None, started: Callable[[str], None], *, 
     """
     settings = order.settings().serve
     options = uvicorn.Config(
-        "damda.serve.process:worker" if built is None else build(built, insecure=order.insecure),
+        "damda.serve.process:worker" if built is None else order.application(built),
         factory=built is None,
         host=settings.host,
         port=settings.port,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 import damda
 from damda.plain import plain
+from damda.serve import mcp
 from damda.serve.backend import Backend, Query
 from damda.serve.errors import Refused
 from damda.serve.lanes import until_gone
@@ -60,6 +61,7 @@ def routes(backend: Backend) -> APIRouter:
             "uploads": backend.uploads.on,
             "formats": [f".{ending}" for ending in backend.uploads.formats],
             "max_upload": backend.settings.serve.max_upload,
+            "mcp": backend.settings.serve.mcp and mcp.available(),
             "trace": backend.settings.trace.on,
         }
 
