@@ -223,8 +223,10 @@ async def _over_stdio(
 
     async def background() -> None:
         backend.kb.warm()
-        await asyncio.to_thread(backend.indexing.look)
-        caught_up.set()
+        try:
+            await asyncio.to_thread(backend.indexing.look)
+        finally:
+            caught_up.set()
         told(f"{await backend.looking.value(backend.kb.count)} passages are stored")
         await follow(backend)
 

@@ -19,8 +19,8 @@ from damda.types import Answer, Document, Hit, Mode, Quote, Where
 
 MOST_READ = 20_000
 """Characters that `read` gives at once."""
-_PATIENCE = 20.0
-"""Seconds that a call waits for the first look at the folder."""
+_PATIENCE = 40.0
+"""Seconds that a call waits for the first look at the folder; clients give up after 60."""
 
 _Place = Annotated[str, Field(max_length=1000)]
 _Source = Annotated[_Place, Field(description="Only this file: its path below the folder, exactly as results give it.")]
