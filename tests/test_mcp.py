@@ -23,10 +23,11 @@ from damda.serve import mcp as serve_mcp
 from damda.serve.backend import Backend
 from damda.serve.keys import Keys
 from damda.serve.tools import MOST_READ, Tools
-from damda.types import Delta
+from damda.types import Delta, Document
 
 pytest.importorskip("mcp", reason="needs the extra mcp: pip install 'damda[mcp]'")
 
+import httpx2  # noqa: E402
 from mcp import Client, MCPError, StdioServerParameters  # noqa: E402
 from mcp.client.streamable_http import streamable_http_client  # noqa: E402
 from mcp_types import CallToolResult, TextContent  # noqa: E402
@@ -149,6 +150,20 @@ def test_arguments_that_are_null_count_as_left_out(backend: Backend) -> None:
         arguments = {"query": "연차는", "k": 1, "mode": None, "source": None, "glob": "인사/**"}
         (passage,) = (await client.call_tool("search", arguments)).structured_content["passages"]
         assert passage["source"] == "인사/휴가.md"
+
+    with_client(backend, use)
+
+
+def test_passages_say_on_which_page_they_stand(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    def paged(doc_id: str, version: str) -> Document:
+        return Document(doc_id, "x" * 100, version=version, pages=(0, 1, 90))
+
+    monkeypatch.setattr(backend.kb, "document", paged)
+
+    async def use(client: Client) -> None:
+        found = await client.call_tool("search", {"query": "연차는", "k": 1})
+        (passage,) = found.structured_content["passages"]
+        assert passage["page"] == 2 and "· p. 2 ·" in said(found)
 
     with_client(backend, use)
 
@@ -351,7 +366,7 @@ class Served:
 @asynccontextmanager
 async def connected(url: str, key: str = "") -> AsyncIterator[Client]:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    async with httpx.AsyncClient(headers=headers, timeout=60) as http:
+    async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
         async with Client(streamable_http_client(url, http_client=http)) as client:
             yield client
 
@@ -381,6 +396,7 @@ def test_over_http_the_rules_of_the_service_hold(documents: Path) -> None:
             assert http.get("/mcp").status_code == 405, "no stream is kept open for nothing"
             assert http.post("/mcp", content=b" " * 2_000_000).status_code == 413
             assert http.get("/health").status_code == 200
+            assert 'route="/mcp",status="200"' in http.get("/metrics").text
             assert [http.get(path).status_code for path in ("/", "/api/documents", "/v1/models")] == [404] * 3
     finally:
         served.end()
@@ -416,7 +432,7 @@ def test_a_client_that_hangs_up_stops_the_work(backend: Backend, monkeypatch: py
     monkeypatch.setattr(type(backend.kb), "stream", lambda self, *args, **kwargs: endless())
     server = uvicorn.Server(uvicorn.Config(build(backend.service), port=0, log_config=None, ws="none"))
     request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
-    request["params"] = {"name": "ask", "arguments": {"question": "끝이 있나요?"}}  # type: ignore[assignment]
+    request["params"] = {"name": "ask", "arguments": {"question": "끝이 있나요?"}}
 
     async def run() -> None:
         serving = asyncio.create_task(server.serve())

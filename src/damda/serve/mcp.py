@@ -115,10 +115,8 @@ def _message(error: Exception) -> str:
 def _invalid(error: ValidationError) -> str:
     wrong = []
     for each in error.errors(include_url=False):
-        name = ".".join(map(str, each["loc"]))
-        wrong.append(
-            f"{name}: there is no such argument" if each["type"] == "extra_forbidden" else f"{name}: {each['msg']}"
-        )
+        said = "there is no such argument" if each["type"] == "extra_forbidden" else each["msg"]
+        wrong.append(": ".join([*map(str, each["loc"]), said]))
     return "; ".join(wrong)
 
 
@@ -163,6 +161,8 @@ class Door:
         backend: what is asked.
     """
 
+    path = PATH
+
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._manager: StreamableHTTPSessionManager | None = None
@@ -183,6 +183,7 @@ class Door:
             self._tried.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["route"] = self  # as FastAPI does with its own: metrics look for the path there
         await self._tried.wait()
         if self._manager is None:
             raise Refused(503, "MCP is not served any more, or could not be started; the log says why", "stopped")

@@ -126,12 +126,17 @@ def run(order: Order, built: Service | None, started: Callable[[str], None], *, 
             remove()
 
 
+_BACKLOG = 2048
+"""Connections that may wait to be taken; uvicorn's own number."""
+
+
 def _bound(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
+        sock.listen(_BACKLOG)  # whoever is told the URL may come at once, and waits until there is an application
         sock.set_inheritable(True)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error

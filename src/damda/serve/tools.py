@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +20,8 @@ from damda.types import Answer, Document, Hit, Mode, Quote, Where
 
 MOST_READ = 20_000
 """Characters that `read` gives at once."""
+_KNOWN = 2000
+"""Documents whose pages are remembered."""
 _PATIENCE = 40.0
 """Seconds that a call waits for the first look at the folder; clients give up after 60."""
 
@@ -197,6 +200,8 @@ class Tools:
 
     def __init__(self, backend: Backend, caught_up: asyncio.Event | None = None) -> None:
         self._backend, self._caught_up = backend, caught_up
+        # A version never changes, and fetching documents for their pages would take longer than the search.
+        self._without_text = lru_cache(maxsize=_KNOWN)(self._paged)
 
     async def call(self, name: str, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """A tool's result as text and as fields. A caller that is cancelled stops the work.
@@ -262,11 +267,11 @@ class Tools:
 
     def _placed(self, hits: Sequence[Hit]) -> list[Passage]:
         """Hits with their pages, which only documents know."""
-        documents: dict[tuple[str, str], Document | None] = {}
-        for chunk in (hit.chunk for hit in hits):
-            if (key := (chunk.doc_id, chunk.version)) not in documents:
-                documents[key] = self._backend.kb.document(*key)
-        return [_passage(hit, documents[hit.chunk.doc_id, hit.chunk.version]) for hit in hits]
+        return [_passage(hit, self._without_text(hit.chunk.doc_id, hit.chunk.version)) for hit in hits]
+
+    def _paged(self, doc_id: str, version: str) -> Document:
+        document = self._backend.kb.document(doc_id, version)
+        return Document(doc_id, "", version=version, pages=document.pages if document else ())
 
     def _read(self, asked: ReadArguments) -> ReadResult:
         _, version = self._backend.kb.documents().get(asked.document, ("", ""))
@@ -310,14 +315,14 @@ def _numbered(n: int, quote: Quote) -> NumberedQuote:
     )
 
 
-def _passage(hit: Hit, document: Document | None) -> Passage:
+def _passage(hit: Hit, document: Document) -> Passage:
     chunk = hit.chunk
     return Passage(
         document=chunk.doc_id,
         source=chunk.source,
         title=chunk.title,
         heading=chunk.heading,
-        page=document.page_at(chunk.start) if document else None,
+        page=document.page_at(chunk.start),
         start=chunk.start,
         end=chunk.end,
         text=chunk.text,
