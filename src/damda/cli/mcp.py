@@ -43,4 +43,4 @@ def mcp(
     from damda.serve.app import follow
 
     show.note(f"serving {path} over stdin and stdout (MCP)", silent=quiet)
-    mcp.over_stdio(order.service(), follow, lambda said: show.note(said, silent=quiet))
+    mcp.over_stdio(order.service, follow, lambda said: show.note(said, silent=quiet))

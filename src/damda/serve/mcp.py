@@ -13,14 +13,16 @@ import os
 import signal
 from collections.abc import Callable, Coroutine
 from importlib.util import find_spec
+from io import TextIOWrapper
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
 import damda
 from damda.assemble.service import Service
+from damda.child import answers
 from damda.errors import MissingExtra
 from damda.serve.backend import Backend
 from damda.serve.errors import Gone, Refused, described, printable
@@ -200,30 +202,38 @@ class Door:
 
 
 def over_stdio(
-    service: Service, follow: Callable[[Backend], Coroutine[Any, Any, None]], told: Callable[[str], None]
+    build: Callable[[], Service],
+    follow: Callable[[Backend], Coroutine[Any, Any, None]],
+    told: Callable[[str], None],
 ) -> None:
     """Serve the process that started this one, until it closes stdin or a signal comes.
 
     Tools wait for the first look at the folder; the protocol is answered at once, since clients give up early.
 
     Args:
-        service: what is served.
+        build: makes what is served.
         follow: keeps the index up to date.
         told: told what is stored after the first look.
     """
-    asyncio.run(_over_stdio(service, follow, told))
+    out = answers()  # whatever else writes to stdout, in Python or below, lands on stderr
+    service = build()
+    service.kb.warm()  # loads beside the imports that come now
+    asyncio.run(_over_stdio(service, out, follow, told))
 
 
 async def _over_stdio(
-    service: Service, follow: Callable[[Backend], Coroutine[Any, Any, None]], told: Callable[[str], None]
+    service: Service,
+    out: IO[bytes],
+    follow: Callable[[Backend], Coroutine[Any, Any, None]],
+    told: Callable[[str], None],
 ) -> None:
+    import anyio
     from mcp.server.stdio import stdio_server
 
     backend, caught_up = Backend(service, Keys(service.kb.home)), asyncio.Event()
     server = server_of(Tools(backend, caught_up), service.modes)
 
     async def background() -> None:
-        backend.kb.warm()
         try:
             await asyncio.to_thread(backend.indexing.look)
         finally:
@@ -233,8 +243,8 @@ async def _over_stdio(
 
     ended = asyncio.Event()
     with_signals = _on_signals(asyncio.get_running_loop(), ended)
-    # From here on stdout is the SDK's: whatever else writes to it, in Python or below, lands on stderr.
-    async with stdio_server() as (read, write):
+    lines = anyio.wrap_file(TextIOWrapper(out, encoding="utf-8", newline="\n"))
+    async with stdio_server(stdout=lines) as (read, write):
         tasks = [asyncio.create_task(background())]
         serving = asyncio.create_task(server.run(read, write, server.create_initialization_options()))
         stopping = asyncio.create_task(ended.wait())
