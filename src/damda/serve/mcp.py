@@ -242,7 +242,7 @@ async def _over_stdio(
         await follow(backend)
 
     ended = asyncio.Event()
-    with_signals = _on_signals(asyncio.get_running_loop(), ended)
+    undo_signals = _on_signals(asyncio.get_running_loop(), ended)
     lines = anyio.wrap_file(TextIOWrapper(out, encoding="utf-8", newline="\n"))
     async with stdio_server(stdout=lines) as (read, write):
         tasks = [asyncio.create_task(background())]
@@ -257,7 +257,7 @@ async def _over_stdio(
             await asyncio.wait({asyncio.create_task(asyncio.to_thread(backend.close))}, timeout=_LAST_WORDS)
             os._exit(0)  # a thread waits for a line of stdin, and nothing but a line or its end would free it
         await asyncio.to_thread(backend.close)
-    with_signals()
+    undo_signals()
     serving.result()
 
 
