@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from fastapi import Request
 
-from damda.serve.errors import Gone, crowded
+from damda.serve.errors import Gone, Refused, crowded
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -55,8 +55,11 @@ class Lanes:
         if self.pending >= self._most:
             raise crowded(self._what)
         channel = _Channel[T]()
+        try:
+            future = self._pool.submit(channel.feed, run)
+        except RuntimeError as error:
+            raise Refused(503, "the service is being shut down", "stopping") from error
         self.pending += 1
-        future = self._pool.submit(channel.feed, run)
         future.add_done_callback(lambda done: self._ended(channel.loop))
         try:
             while (item := await channel.queue.get()) is not None:
@@ -97,8 +100,8 @@ class _Channel(Generic[T]):
             run(self._emit)
         except Gone:
             return
-        except Exception as error:  # handed over: the reader raises it
-            self._put(error)
+        except BaseException as error:  # handed over: the reader raises it. A panic in Rust is no Exception
+            self._put(raisable(error))
         self._put(None)
 
     def _emit(self, item: T) -> None:
@@ -121,6 +124,12 @@ def each(make: Callable[[], Iterator[T]]) -> Callable[[Emit[T]], None]:
                 emit(item)
 
     return run
+
+
+def raisable(error: BaseException) -> Exception:
+    """The error, as futures and generators can raise it: they can't StopIteration, and no loop survives a SystemExit."""
+    passes = isinstance(error, Exception) and not isinstance(error, StopIteration | StopAsyncIteration)
+    return error if isinstance(error, Exception) and passes else RuntimeError(repr(error))
 
 
 async def until_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
