@@ -51,8 +51,8 @@ WRITER: Mapping[str, Any] = {
 class Told:
     """A language model that repeats its passages where it has some, else its last message, unless that is an order.
 
-    ``drip N`` writes N words, a tenth of a second apart; ``hold`` waits for `go`; ``fail`` raises; ``half`` writes half
-    a surrogate pair; ``nothing`` finds nothing.
+    ``drip N`` writes N words, a tenth of a second apart; ``hold`` waits for `go`; ``fail`` raises;
+    ``nothing`` finds nothing.
     """
 
     id = "told"
@@ -94,8 +94,6 @@ class Told:
             for n in range(int(count) if what == "drip" else 0):
                 yield Delta(f"word{n} ")
                 time.sleep(0.1)
-            if what == "half":
-                yield Delta("\ud83d")
             said = NOT_FOUND if what == "nothing" else " ".join(passages) or f"said: {order}"
             for at in range(0, len(said), 7):
                 yield Delta(said[at : at + 7])
@@ -177,25 +175,26 @@ def served(app: FastAPI, host: str = "127.0.0.1") -> Iterator[Served]:
 
 
 def serving(
-    root: Path, settings: Mapping[str, Any] = NO_META, **given: Any
-) -> "contextlib.AbstractContextManager[Served]":  # noqa: ANN401
+    root: Path, settings: Mapping[str, Any] = NO_META, *, writer: Writer | None = None
+) -> "contextlib.AbstractContextManager[Served]":
     """`built`, `build` and `served` in one."""
-    return served(build(built(root, settings, **given)))
+    return served(build(built(root, settings, writer=writer)))
 
 
 class Child:
     """`damda serve` in a process of its own, ready to be asked. Use it as a context: it always ends."""
 
     def __init__(
-        self, root: Path, settings: Mapping[str, Any] = NO_META, *, insecure: bool = False, into: Sequence[str] = ()
+        self, root: Path, settings: Mapping[str, Any] = NO_META, *, insecure: bool = False, ready: bool = True
     ) -> None:
+        self._await = ready
         environment = {k: v for k, v in os.environ.items() if not k.startswith("DAMDA_")}
         environment["PYTHONPATH"] = os.pathsep.join((str(SOURCE), str(Path(__file__).parent)))
         self.log = root.parent / f"log-{time.monotonic_ns()}"
         flags = {"serve.port": 0, **settings}
         with self.log.open("wb") as err:
             self.process = subprocess.Popen(
-                [*into, sys.executable, str(CHILD), str(root), json.dumps(flags), "insecure" if insecure else ""],
+                [sys.executable, str(CHILD), str(root), json.dumps(flags), "insecure" if insecure else ""],
                 stdout=subprocess.PIPE,
                 stderr=err,
                 env=environment,
@@ -205,7 +204,7 @@ class Child:
         self.url = self.process.stdout.readline().strip()
 
     def __enter__(self) -> "Child":
-        if self.url:
+        if self.url and self._await:
             with httpx.Client(trust_env=False) as client:
                 until(lambda: self.process.poll() is not None or _ready(client, self.url), 60)
         return self

@@ -50,6 +50,7 @@ def build(service: Service, *, insecure: bool = False) -> FastAPI:
     errors.install(app)
     described(app)
     # The last one added stands outermost: everything is counted, what is refused too.
+    app.add_middleware(errors.Caught)
     app.add_middleware(Sizes, most=settings.max_body, uploads=settings.max_upload)
     app.add_middleware(Access, keys=backend.keys, local=local, insecure=insecure)
     app.add_middleware(Hardened)

@@ -127,7 +127,7 @@ def each(make: Callable[[], Iterator[T]]) -> Callable[[Emit[T]], None]:
 
 
 def raisable(error: BaseException) -> Exception:
-    """The error, as futures and generators can raise it: they can't StopIteration, and no loop survives a SystemExit."""
+    """The error, as futures and generators can raise it: not StopIteration, nor what ends a loop, as SystemExit."""
     passes = isinstance(error, Exception) and not isinstance(error, StopIteration | StopAsyncIteration)
     return error if isinstance(error, Exception) and passes else RuntimeError(repr(error))
 
@@ -137,6 +137,7 @@ async def until_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
 
     Raises:
         Gone: it did.
+        HTTPException: what it still sends is too large.
     """
     task = asyncio.ensure_future(work)
     watcher = asyncio.ensure_future(_gone(request))
@@ -144,6 +145,7 @@ async def until_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
+        watcher.result()  # raises what went wrong with the rest of the request: it may be too large
         raise Gone
     finally:
         watcher.cancel()
