@@ -137,7 +137,7 @@ def test_a_view_opened_during_a_commit_does_not_outlive_it(
     threads: list[threading.Thread] = []
 
     class Slow(store_module.View):
-        def __init__(self, *args: Any) -> None:
+        def __init__(self, *args: Any) -> None:  # noqa: ANN401  as the real one
             super().__init__(*args)
             if not threads:
                 threads.append(threading.Thread(target=store.forget, args=[["d0.md"]]))
