@@ -24,12 +24,13 @@ from damda.serve.openapi import described
 log = logging.getLogger(__name__)
 
 
-def build(service: Service, *, insecure: bool = False) -> FastAPI:
+def build(service: Service, *, insecure: bool = False, abandon: Callable[[], None] = lambda: None) -> FastAPI:
     """The application for one set of documents.
 
     Args:
         service: what is served.
         insecure: want no keys, whatever the address.
+        abandon: called at the very end if threads are still at work then.
     """
     backend = Backend(service, Keys(service.kb.home))
     settings = service.settings.serve
@@ -40,7 +41,7 @@ def build(service: Service, *, insecure: bool = False) -> FastAPI:
         description="Answers from a folder of documents, with verbatim, located quotes.",
         docs_url=None,  # FastAPI's pages load from a CDN; ours come from here
         redoc_url=None,
-        lifespan=_lifespan(backend),
+        lifespan=_lifespan(backend, abandon),
     )
     for part in (chat, vectors, searching, documents):
         app.include_router(part.routes(backend), responses=ANSWERS)
@@ -59,7 +60,7 @@ def build(service: Service, *, insecure: bool = False) -> FastAPI:
     return app
 
 
-def _lifespan(backend: Backend) -> Callable[[FastAPI], Any]:
+def _lifespan(backend: Backend, abandon: Callable[[], None]) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
         background = asyncio.create_task(_background(backend))
@@ -69,7 +70,8 @@ def _lifespan(backend: Backend) -> Callable[[FastAPI], Any]:
             backend.indexing.stop()
             background.cancel()
             await asyncio.wait({background})
-            await asyncio.to_thread(backend.close)
+            if not await backend.close():
+                abandon()
 
     return lifespan
 
@@ -85,8 +87,12 @@ async def _background(backend: Backend) -> None:
                 changed = await asyncio.to_thread(backend.indexing.look)
                 if changed or not backend.ready.is_set():
                     await asyncio.to_thread(backend.warm)
+                else:  # requests may have changed what is stored
+                    backend.metrics.passages.set(await asyncio.to_thread(backend.kb.count))
         except DamdaError as error:
             log.warning("%s", error)
+        except Exception:  # whatever it was: the folder must still be followed tomorrow
+            log.exception("unexpected error while following the folder")
         if not every and backend.ready.is_set():
             return
         await asyncio.sleep(every or _RETRY)

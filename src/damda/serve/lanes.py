@@ -40,8 +40,8 @@ class Lanes:
         self.pending = 0
 
     def close(self) -> None:
-        """Wait for what runs; drop what waits."""
-        self._pool.shutdown(cancel_futures=True)
+        """Drop what waits, begin nothing more. What runs goes on; ``pending`` says how much that is."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def stream(self, run: Callable[[Emit[T]], None]) -> AsyncGenerator[T, None]:
         """What ``run`` emits, as it does; its error, if it raises one.

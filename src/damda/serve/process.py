@@ -2,16 +2,20 @@
 
 Knows: uvicorn, what a worker must be told. Does not know: what is served.
 
-Several workers share the port and the index; each loads its own models. A worker that dies is replaced. SIGTERM and
-SIGINT end the service when the running answers have been given, at the latest after ``serve.shutdown`` seconds.
+Several workers share the port and the index; each loads its own models. A worker that dies is replaced; workers whose
+parent dies end too. SIGTERM and SIGINT end the service when the running answers have been given, at the latest a few
+seconds after ``serve.shutdown``; a second one ends it at once.
 """
 
 import contextlib
 import json
 import logging
+import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +35,8 @@ from damda.serve.access import is_local
 from damda.serve.app import build
 from damda.serve.keys import Keys
 from damda.serve.metrics import share_between_processes
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,21 @@ def worker() -> FastAPI:
     """The application of a worker process; uvicorn calls this."""
     logging.basicConfig(format="damda: %(message)s", level=logging.WARNING)
     order = Order(**json.loads(os.environ[WORKER]))
-    return build(order.service(), insecure=order.insecure)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    return build(order.service(), insecure=order.insecure, abandon=_abandon)
+
+
+def _end_with_parent() -> None:
+    """Else workers of a killed parent would keep the port, and nobody could end them."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _abandon() -> None:
+    """End although threads still run: Python would wait for them, for as long as a model's server keeps silent."""
+    log.warning("ended in the middle of work that did not end in time")
+    os._exit(0)
 
 
 def check(settings: Settings, home: Path, *, insecure: bool) -> None:
@@ -91,7 +111,7 @@ def run(order: Order, built: Service | None, started: Callable[[str], None], *, 
     """
     settings = order.settings().serve
     options = uvicorn.Config(
-        "damda.serve.process:worker" if built is None else build(built, insecure=order.insecure),
+        "damda.serve.process:worker" if built is None else build(built, insecure=order.insecure, abandon=_abandon),
         factory=built is None,
         host=settings.host,
         port=settings.port,
@@ -103,6 +123,7 @@ def run(order: Order, built: Service | None, started: Callable[[str], None], *, 
         proxy_headers=False,  # a header that anybody can write must not say who asks
         timeout_graceful_shutdown=int(settings.shutdown + 0.5) or 1,
         timeout_worker_healthcheck=60,  # a worker that computes is not dead
+        http="h11",  # the only one here that bounds the size of headers
         ws="none",
         lifespan="on",
     )
@@ -111,14 +132,48 @@ def run(order: Order, built: Service | None, started: Callable[[str], None], *, 
     started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
     with _ended_by_signals():
         if settings.workers == 1:
-            uvicorn.Server(options).run(sockets=[sock])
+            _Server(options).run(sockets=[sock])
             return
         os.environ[WORKER] = json.dumps(asdict(order))
         remove = share_between_processes()
         try:
-            Multiprocess(options, sockets=[sock]).run()
+            _Workers(options, sockets=[sock]).run()
         finally:
             remove()
+
+
+class _Server(uvicorn.Server):
+    """Ends at once when it is told to end a second time."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called by the signal."""
+        if self.should_exit:
+            os._exit(128 + sig)
+        super().handle_exit(sig, frame)
+
+
+class _Workers(Multiprocess):
+    """Several processes; ends with them, or at once when it is told a second time."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self._told = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._end)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        if self._told:
+            for process in self.processes:
+                process.process.kill()
+            os._exit(128 + number)
+        self._told = True
+        self.signal_queue.append(number)
+
+    def terminate_all(self) -> None:
+        """End the workers; take no more connections, which nobody would answer."""
+        for sock in self.sockets:
+            sock.close()
+        super().terminate_all()
 
 
 def _bound(host: str, port: int) -> socket.socket:
