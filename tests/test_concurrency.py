@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import FakeAnalyser, FakeEncoder, Opener, found
@@ -14,6 +15,7 @@ from damda.errors import BusyError
 from damda.home import Home
 from damda.ingest import sync as sync_module
 from damda.search import store as store_module
+from damda.search.view import View
 from damda.types import Hit
 
 HERE = Path(__file__).parent
@@ -123,3 +125,49 @@ def test_the_fakes_are_what_they_stand_for() -> None:
     assert (one == two).all() and (one != three).any()
     assert (FakeEncoder("b").encode(["한글"], kind="passage")[0] != one).any()
     assert FakeAnalyser().content(["A b"]) == [["a", "b"]]
+
+
+def test_a_view_opened_during_a_commit_does_not_outlive_it(
+    root: Path, open_fake: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a service, threads search while another stores: what was stored is found by the next search."""
+    kb = open_fake(root)
+    kb.sync()
+    store = kb._store
+    assert isinstance(store, store_module.Store)
+    forget = store.forget
+    threads: list[threading.Thread] = []
+
+    class Slow(View):
+        def __init__(self, *args: Any) -> None:  # noqa: ANN401  as the real one
+            super().__init__(*args)
+            if not threads:
+                threads.append(threading.Thread(target=forget, args=[["d0.md"]]))
+                threads[0].start()
+                threads[0].join(1)
+
+    monkeypatch.setattr(store_module, "View", Slow)
+    monkeypatch.setattr(store_module, "_REFRESH_SECONDS", 1e9)
+    store._view = None
+    store.view()
+    threads[0].join()
+    assert {hit.chunk.doc_id for hit in kb.search("word", 100)} == {f"d{n}.md" for n in range(1, DOCUMENTS)}
+
+
+def test_tables_that_are_dropped_while_threads_read(root: Path, open_fake: Opener) -> None:
+    kb = open_fake(root)
+    kb.sync()
+    store = kb._store
+    assert isinstance(store, store_module.Store)
+    open_fake(root, FakeEncoder("other")).sync()
+    together = threading.Barrier(2)
+    real = store._outdated
+
+    def both() -> list[str]:
+        dropped = real()
+        together.wait(10)
+        return dropped
+
+    store._outdated = both  # type: ignore[method-assign]
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(lambda _: store.files(), range(2))) == [{}, {}]

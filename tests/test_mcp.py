@@ -54,7 +54,7 @@ def backend(documents: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backen
     built.kb.sync()
     there = Backend(built, Keys(built.kb.home))
     yield there
-    there.close()
+    asyncio.run(there.close())
 
 
 def with_client(backend: Backend, use: Callable[[Client], Coroutine[Any, Any, None]], mode: str = "auto") -> None:
@@ -199,7 +199,7 @@ def test_nothing_stored_is_no_empty_answer(tmp_path: Path, monkeypatch: pytest.M
         assert result.is_error and said(result).startswith("no document is stored yet")
 
     with_client(there, use)
-    there.close()
+    asyncio.run(there.close())
 
 
 class Endless:

@@ -75,7 +75,7 @@ def piece(body: object) -> Piece | None:
     said = next((text for path in paths if (text := at(body, "choices", 0, *path))), "")
     finish = at(body, "choices", 0, "finish_reason")
     return Piece(
-        text=said if isinstance(said, str) else "",
+        text=whole(said) if isinstance(said, str) else "",
         finish=finish if isinstance(finish, str) else "",
         usage=_usage(body),
     )
@@ -95,11 +95,16 @@ def reason(body: object) -> str:
     for path in (("error", "message"), ("error",), ("message",), ("detail",)):
         said = at(body, *path)
         if isinstance(said, str) and said:
-            return " ".join(said.split())[:300]
+            return whole(" ".join(said.split())[:300])
     where, what = at(body, "detail", 0, "loc"), at(body, "detail", 0, "msg")  # FastAPI's validation errors
     if isinstance(where, list) and isinstance(what, str):
         return f"{'.'.join(map(str, where))}: {what}"[:300]
     return ""
+
+
+def whole(text: str) -> str:
+    """The text without halves of surrogate pairs, which JSON can hold and UTF-8 can't."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def at(value: object, *path: str | int) -> object:

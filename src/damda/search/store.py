@@ -76,7 +76,7 @@ class Store:
     def files(self) -> dict[str, FileState]:
         """State of every file that was read or refused, by source. Looks at the newest state of all tables."""
         for name in self._outdated():
-            del self._tables[name]
+            self._tables.pop(name, None)  # another thread may have been faster
         table = self._open(self._files)
         if table is None:
             return {}
@@ -111,7 +111,7 @@ class Store:
             chunks = self._make(self._chunks, chunk_schema(self._dim))
             if prepared:
                 _put(chunks, chunk_rows(prepared, self._dim), prepared)
-            self._view = None
+            self._changed()
 
     def forget(self, doc_ids: Sequence[str]) -> None:
         """Remove documents, in one commit a table."""
@@ -120,7 +120,7 @@ class Store:
             if table is not None and doc_ids:
                 with self._reported("removing"):
                     table.delete(among("doc_id", doc_ids))
-        self._view = None
+        self._changed()
 
     def record(self, files: Sequence[FileState], gone: Sequence[str] = ()) -> None:
         """Remember the state of files, and forget that of ``gone``."""
@@ -149,7 +149,7 @@ class Store:
                 self._index(chunks)
                 progress("building indexes", 1, steps)
                 chunks.optimize(cleanup_older_than=_KEEP_VERSIONS)
-                self._view = None
+                self._changed()
             progress("building indexes", 2, steps)
             self._drop_unused(self._documents, "id")
             if (pictures := self._open(self._pictures)) is not None:
@@ -161,6 +161,11 @@ class Store:
             for name in self._left_over():
                 self._connect().drop_table(name)
             progress("building indexes", steps, steps)
+
+    def _changed(self) -> None:
+        """The next search looks anew. Waits for a view that is being opened: it may be of the state before."""
+        with self._viewing:
+            self._view = None
 
     def _index(self, chunks: "lancedb.table.Table") -> None:
         from lancedb.index import FTS, IvfRq
@@ -251,7 +256,7 @@ class Store:
         for name in self._outdated():
             if name not in self._names():
                 raise StoreError(f"the index in {self.folder} was made again with other settings: start damda again")
-            del self._tables[name]
+            self._tables.pop(name, None)
         # Now, so that a text stays readable here even when a writer drops it before it is asked for.
         self._open(self._documents)
 
@@ -329,12 +334,11 @@ class Store:
         return dropped
 
     def _open(self, name: str) -> "lancedb.table.Table | None":
-        if name not in self._tables:
-            if name not in self._names():
-                return None
+        table = self._tables.get(name)
+        if table is None and name in self._names():
             with self._reported("opening"):
-                self._tables[name] = self._connect().open_table(name)
-        return self._tables[name]
+                table = self._tables[name] = self._connect().open_table(name)
+        return table
 
     def _make(self, name: str, schema: "pa.Schema") -> "lancedb.table.Table":
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -4,17 +4,20 @@ Knows: headers. Does not know: routes beyond which of them tell nothing. docs/de
 """
 
 import ipaddress
+import logging
 import math
 import time
-from urllib.parse import urlsplit
 
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from damda.errors import StoreError
 from damda.serve.errors import Refused, described
 from damda.serve.keys import Keys
+
+log = logging.getLogger(__name__)
 
 _OPEN = frozenset(("/", "/docs", "/health", "/ready"))
 """Answered without a key: they hold nothing of the documents."""
@@ -23,7 +26,7 @@ _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 
 def is_local(host: str) -> bool:
     """Whether an address can be reached from this machine only."""
-    if host == "localhost":
+    if host.lower() == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -79,10 +82,15 @@ class Access:
         challenge = {"WWW-Authenticate": "Bearer"}
         if not secret:
             raise Refused(401, "an API key is needed: Authorization: Bearer KEY", "missing_api_key", headers=challenge)
-        key = self._keys.find(secret.strip())
+        try:
+            key = self._keys.find(secret.strip())
+            wait = self._keys.wait(key, time.time()) if key else 0.0
+        except StoreError as error:  # says where the keys lie, which is nothing for strangers
+            log.error("%s", error)
+            raise Refused(503, "the API keys can't be read; damda's log says why", "store_failed") from error
         if key is None:
             raise Refused(401, "this API key is not known here, or was revoked", "invalid_api_key", headers=challenge)
-        if wait := self._keys.wait(key, time.time()):
+        if wait:
             seconds = math.ceil(wait)
             message = f"this key may ask {key.per_minute} times a minute; try again in {seconds} s"
             raise Refused(429, message, "rate_limit_exceeded", headers={"Retry-After": str(seconds)})
@@ -96,7 +104,8 @@ def _name(host: str) -> str:
 def _same_site(headers: Headers) -> None:
     """Refuse what another site's page sends: without keys, a browser would carry it here without asking anybody."""
     origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
-    if site not in ("none", "same-origin") or (origin is not None and urlsplit(origin).netloc != headers.get("host")):
+    own = origin is None or origin.partition("://")[2] == headers.get("host")
+    if site not in ("none", "same-origin") or not own:
         raise Refused(403, "requests from other sites' pages are refused", "cross_site")
 
 
@@ -120,7 +129,8 @@ class Sizes:
         most = self._uploads if upload else self._most
         said = Headers(scope=scope).get("content-length", "0")
         error = Refused(413, f"the request is too large: at most {most} bytes", "too_large")
-        if not said.isdecimal() or int(said) > most:
+        # No number is longer than 18 digits; Python refuses to read those of thousands.
+        if not said.isdecimal() or len(said) > 18 or int(said) > most:
             status, body, headers = described(error)
             await JSONResponse(body, status, headers)(scope, receive, send)
             return

@@ -25,13 +25,16 @@ from damda.serve.openapi import described
 log = logging.getLogger(__name__)
 
 
-def build(service: Service, *, insecure: bool = False, only_mcp: bool = False) -> FastAPI:
+def build(
+    service: Service, *, insecure: bool = False, only_mcp: bool = False, abandon: Callable[[], None] = lambda: None
+) -> FastAPI:
     """The application for one set of documents.
 
     Args:
         service: what is served.
         insecure: want no keys, whatever the address.
         only_mcp: serve assistants, and how the service is; nothing else.
+        abandon: called at the very end if threads are still at work then.
     """
     backend = Backend(service, Keys(service.kb.home))
     settings = service.settings.serve
@@ -43,7 +46,7 @@ def build(service: Service, *, insecure: bool = False, only_mcp: bool = False) -
         description="Answers from a folder of documents, with verbatim, located quotes.",
         docs_url=None,  # FastAPI's pages load from a CDN; ours come from here
         redoc_url=None,
-        lifespan=_lifespan(backend, door),
+        lifespan=_lifespan(backend, door, abandon),
     )
     for part in () if only_mcp else (chat, vectors, searching, documents):
         app.include_router(part.routes(backend), responses=ANSWERS)
@@ -56,6 +59,7 @@ def build(service: Service, *, insecure: bool = False, only_mcp: bool = False) -
     errors.install(app)
     described(app)
     # The last one added stands outermost: everything is counted, what is refused too.
+    app.add_middleware(errors.Caught)
     app.add_middleware(Sizes, most=settings.max_body, uploads=settings.max_upload)
     app.add_middleware(Access, keys=backend.keys, local=local, insecure=insecure)
     app.add_middleware(Hardened)
@@ -64,7 +68,7 @@ def build(service: Service, *, insecure: bool = False, only_mcp: bool = False) -
     return app
 
 
-def _lifespan(backend: Backend, door: mcp.Door | None) -> Callable[[FastAPI], Any]:
+def _lifespan(backend: Backend, door: mcp.Door | None, abandon: Callable[[], None]) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
         background = {asyncio.create_task(follow(backend))}
@@ -77,7 +81,8 @@ def _lifespan(backend: Backend, door: mcp.Door | None) -> Callable[[FastAPI], An
             for task in background:
                 task.cancel()
             await asyncio.wait(background)
-            await asyncio.to_thread(backend.close)
+            if not await backend.close():
+                abandon()
 
     return lifespan
 
@@ -93,8 +98,12 @@ async def follow(backend: Backend) -> None:
                 changed = await asyncio.to_thread(backend.indexing.look)
                 if changed or not backend.ready.is_set():
                     await asyncio.to_thread(backend.warm)
+                else:  # requests may have changed what is stored
+                    backend.metrics.passages.set(await asyncio.to_thread(backend.kb.count))
         except DamdaError as error:
             log.warning("%s", error)
+        except Exception:  # whatever it was: the folder must still be followed tomorrow
+            log.exception("unexpected error while following the folder")
         if not every and backend.ready.is_set():
             return
         await asyncio.sleep(every or _RETRY)

@@ -3,9 +3,11 @@
 Knows: which work runs in which lane, and what is batched. Does not know: HTTP.
 """
 
+import asyncio
 import json
 import logging
 import threading
+import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +27,9 @@ from damda.serve.uploads import Uploads
 from damda.types import Answer, Delta, Hit, Kind, Message, Mode, Where
 
 log = logging.getLogger(__name__)
+
+_LAST_SECONDS = 5.0
+"""How long work that nobody waits for any more may take to notice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +80,17 @@ class Backend:
             self.metrics.passages.set(self.kb.count())
             self.ready.set()
 
-    def close(self) -> None:
-        """Wait for what runs; drop what waits."""
+    async def close(self) -> bool:
+        """Drop what waits, wait a little for what runs; whether all of it has ended."""
         self.indexing.stop()
-        for lanes in (self.answering, self.looking, self._searching, self._encoding, self.indexing.lanes):
+        every = (self.answering, self.looking, self._searching, self._encoding, self.indexing.lanes)
+        for lanes in every:
             lanes.close()
+        end = time.monotonic() + _LAST_SECONDS
+        while any(lanes.pending for lanes in every) and time.monotonic() < end:
+            await asyncio.sleep(0.02)
         self.keys.close()
+        return not any(lanes.pending for lanes in every)
 
     async def search(self, queries: Sequence[Query]) -> list[list[Hit]]:
         """Hits for each query."""

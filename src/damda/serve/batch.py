@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from damda.serve.errors import crowded
-from damda.serve.lanes import Lanes
+from damda.serve.lanes import Lanes, raisable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -70,9 +70,7 @@ class Batcher(Generic[Item, Result]):
         request = _Waiting[Item, Result](items)
         self._waiting.append(request)
         if len(self._busy) < self._lanes.count:
-            task = asyncio.create_task(self._lane())
-            self._busy.add(task)
-            task.add_done_callback(self._busy.discard)
+            self._busy.add(asyncio.create_task(self._lane()))
         try:
             return list(await asyncio.gather(*request.futures))
         finally:
@@ -82,11 +80,17 @@ class Batcher(Generic[Item, Result]):
                 future.cancel()
 
     async def _lane(self) -> None:
-        while self._waiting:
-            if self._wait and len(self._busy) > 1 and self._count() < self._size:
-                await asyncio.sleep(self._wait)
-            if batch := self._take():
-                await self._run(batch)
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            while self._waiting:
+                if self._wait and len(self._busy) > 1 and self._count() < self._size:
+                    await asyncio.sleep(self._wait)
+                if batch := self._take():
+                    await self._run(batch)
+        finally:
+            # Here, in the step that saw nothing waiting: a request that came before a callback ran would count on us.
+            self._busy.discard(task)
 
     def _count(self) -> int:
         return sum(len(request.left) for request in self._waiting)
@@ -105,12 +109,14 @@ class Batcher(Generic[Item, Result]):
         self.batches, self.items = self.batches + 1, self.items + len(batch)
         try:
             results = await self._lanes.value(lambda: self._work([item for item, _ in batch]))
+            if len(results) != len(batch):
+                raise RuntimeError(f"{len(batch)} {self._what} made {len(results)} results")
         except Exception as error:  # belongs to whoever asked, not to this task
             results = [error] * len(batch)
         for (_, future), result in zip(batch, results, strict=True):
             if future.done():
                 continue  # nobody waits for it any more
             if isinstance(result, Exception):
-                future.set_exception(result)
+                future.set_exception(raisable(result))
             else:
                 future.set_result(result)

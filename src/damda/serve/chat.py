@@ -214,8 +214,9 @@ async def _drained(deltas: AsyncGenerator[Delta, None]) -> tuple[str, Finish, Us
 
 def _check_writer(backend: Backend, model: str) -> None:
     name = backend.service.names.get("writer")
-    if backend.service.writer is None or model not in (LLM, name):
-        known = ", ".join((RAG, *(dict.fromkeys(n for n in (name, LLM) if n) if name else ())))
+    if backend.service.writer is None or model not in (LLM, name) or not model:
+        writers = () if backend.service.writer is None else (name, LLM)
+        known = ", ".join(dict.fromkeys(filter(None, (RAG, *writers))))
         raise Refused(404, f"no model here is called {model[:80]!r}; there are: {known}", "model_not_found", "model")
 
 

@@ -96,7 +96,7 @@ def _save(backend: Backend, files: Sequence[UploadFile]) -> tuple[list[str], lis
     refused: list[dict[str, str]] = []
     for file in files:
         try:
-            saved.append(backend.uploads.save(file.filename or "", file.file))
+            saved.append(backend.uploads.save(file.filename or "", file.file, saved))
         except (ReadError, StoreError) as error:
             refused.append({"name": file.filename or "", "reason": str(error)})
             if isinstance(error, StoreError) and not saved:

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from damda.errors import (
     BusyError,
@@ -122,6 +123,33 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(DamdaError, ours)
     app.add_exception_handler(Gone, left)
     app.add_exception_handler(Exception, ours)
+
+
+class Caught:
+    """Middleware: answers what nobody expected, in the one shape.
+
+    Starlette answers it too, but outside of all other middleware, and raises it once more: the client would lose its
+    connection, the answer its headers, the metrics its status.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception as error:
+            if begun or scope["type"] != "http":
+                raise
+            status, said, headers = described(error)
+            await JSONResponse(said, status, headers)(scope, receive, send)
 
 
 def printable(text: str) -> str:

@@ -12,7 +12,7 @@ from damda.errors import BusyError, DamdaError
 from damda.ingest.sync import Report
 from damda.knowledge import KnowledgeBase
 from damda.plain import plain
-from damda.serve.errors import Gone, described
+from damda.serve.errors import Gone, Refused, described
 from damda.serve.lanes import Emit, Lanes
 from damda.serve.uploads import Uploads
 from damda.types import Progress
@@ -71,10 +71,9 @@ class Indexing:
             report = self._sync(deaf)
         except Gone:
             return
-        except _Stopped:
-            report = None
-        except DamdaError as error:
-            _, body, _ = described(error)
+        except (_Stopped, DamdaError) as error:
+            stopped = Refused(503, "the service ended before the index was up to date; what was saved stays", "stopped")
+            _, body, _ = described(stopped if isinstance(error, _Stopped) else error)
             deaf({"type": "error", "saved": list(saved), "refused": list(refused), **body})
             return
         deaf(

@@ -51,6 +51,7 @@ class Keys:
         self._path = folder / FILE
         self._lock = threading.Lock()
         self._opened: sqlite3.Connection | None = None
+        self._inode = (0, 0)
 
     def make(self, name: str, per_minute: int = 0) -> tuple[Key, str]:
         """A new key, and its secret, which is not stored."""
@@ -70,11 +71,15 @@ class Keys:
         return [Key(*row) for row in rows]
 
     def any(self) -> bool:
-        """Whether a key was ever made. Revoking the last one does not open the door again."""
-        if not self._path.exists():
+        """Whether a key was ever made: whether the file is there, whatever is left of what it held. Neither revoking
+        the last key nor damage to the file opens the door again."""
+        try:
+            self._path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
             return False
-        with self._open() as db:
-            return db.execute("SELECT 1 FROM keys LIMIT 1").fetchone() is not None
+        except OSError:
+            return True  # it may be there
+        return True
 
     def revoke(self, name: str) -> Key:
         """End a key, by its id or its name.
@@ -127,12 +132,16 @@ class Keys:
     def _open(self, *, make: bool = False) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
+                if self._opened is not None and self._now() != self._inode:
+                    self._opened.close()  # the file was deleted, and others hold another one for it
+                    self._opened = None
                 if self._opened is None:
                     if make:
                         self._path.parent.mkdir(parents=True, exist_ok=True)
                         # Before SQLite makes it with whatever rights the umask leaves.
                         os.close(os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600))
                     self._opened = _connect(self._path)
+                    self._inode = self._now()
                 yield self._opened
             except (sqlite3.Error, OSError) as error:
                 if self._opened is not None:
@@ -141,6 +150,14 @@ class Keys:
                 raise StoreError(
                     f"{self._path} can't be used ({error}); if it is damaged, delete it and make new keys"
                 ) from error
+
+    def _now(self) -> tuple[int, int]:
+        """Which file it is."""
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return 0, 0
+        return status.st_dev, status.st_ino
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from fastapi import Request
 
-from damda.serve.errors import Gone, crowded
+from damda.serve.errors import Gone, Refused, crowded
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -40,8 +40,8 @@ class Lanes:
         self.pending = 0
 
     def close(self) -> None:
-        """Wait for what runs; drop what waits."""
-        self._pool.shutdown(cancel_futures=True)
+        """Drop what waits, begin nothing more. What runs goes on; ``pending`` says how much that is."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def stream(self, run: Callable[[Emit[T]], None]) -> AsyncGenerator[T, None]:
         """What ``run`` emits, as it does; its error, if it raises one.
@@ -55,8 +55,11 @@ class Lanes:
         if self.pending >= self._most:
             raise crowded(self._what)
         channel = _Channel[T]()
+        try:
+            future = self._pool.submit(channel.feed, run)
+        except RuntimeError as error:
+            raise Refused(503, "the service is being shut down", "stopping") from error
         self.pending += 1
-        future = self._pool.submit(channel.feed, run)
         future.add_done_callback(lambda done: self._ended(channel.loop))
         try:
             while (item := await channel.queue.get()) is not None:
@@ -97,8 +100,8 @@ class _Channel(Generic[T]):
             run(self._emit)
         except Gone:
             return
-        except Exception as error:  # handed over: the reader raises it
-            self._put(error)
+        except BaseException as error:  # handed over: the reader raises it. A panic in Rust is no Exception
+            self._put(raisable(error))
         self._put(None)
 
     def _emit(self, item: T) -> None:
@@ -123,11 +126,18 @@ def each(make: Callable[[], Iterator[T]]) -> Callable[[Emit[T]], None]:
     return run
 
 
+def raisable(error: BaseException) -> Exception:
+    """The error, as futures and generators can raise it: not StopIteration, nor what ends a loop, as SystemExit."""
+    passes = isinstance(error, Exception) and not isinstance(error, StopIteration | StopAsyncIteration)
+    return error if isinstance(error, Exception) and passes else RuntimeError(repr(error))
+
+
 async def until_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """The result of ``work``, which is cancelled when the client closes the connection.
 
     Raises:
         Gone: it did.
+        HTTPException: what it still sends is too large.
     """
     task = asyncio.ensure_future(work)
     watcher = asyncio.ensure_future(_gone(request))
@@ -135,6 +145,7 @@ async def until_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
+        watcher.result()  # raises what went wrong with the rest of the request: it may be too large
         raise Gone
     finally:
         watcher.cancel()

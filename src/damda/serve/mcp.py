@@ -254,9 +254,9 @@ async def _over_stdio(
             task.cancel()
         await asyncio.wait({*tasks, stopping})
         if not serving.done():
-            await asyncio.wait({asyncio.create_task(asyncio.to_thread(backend.close))}, timeout=_LAST_WORDS)
+            await asyncio.wait({asyncio.create_task(backend.close())}, timeout=_LAST_WORDS)
             os._exit(0)  # a thread waits for a line of stdin, and nothing but a line or its end would free it
-        await asyncio.to_thread(backend.close)
+        await backend.close()
     undo_signals()
     serving.result()
 

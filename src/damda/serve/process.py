@@ -2,16 +2,20 @@
 
 Knows: uvicorn, what a worker must be told. Does not know: what is served.
 
-Several workers share the port and the index; each loads its own models. A worker that dies is replaced. SIGTERM and
-SIGINT end the service when the running answers have been given, at the latest after ``serve.shutdown`` seconds.
+Several workers share the port and the index; each loads its own models. A worker that dies is replaced; workers whose
+parent dies end too. SIGTERM and SIGINT end the service when the running answers have been given, at the latest a few
+seconds after ``serve.shutdown``; a second one ends it at once.
 """
 
 import contextlib
 import json
 import logging
+import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +35,8 @@ from damda.serve.access import is_local
 from damda.serve.app import build
 from damda.serve.keys import Keys
 from damda.serve.metrics import share_between_processes
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +64,28 @@ class Order:
         return service(root_of(self.root), self.settings())
 
     def application(self, built: Service) -> FastAPI:
-        return build(built, insecure=self.insecure, only_mcp=self.only_mcp)
+        return build(built, insecure=self.insecure, only_mcp=self.only_mcp, abandon=_abandon)
 
 
 def worker() -> FastAPI:
     """The application of a worker process; uvicorn calls this."""
     logging.basicConfig(format="damda: %(message)s", level=logging.WARNING)
     order = Order(**json.loads(os.environ[WORKER]))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     return order.application(order.service())
+
+
+def _end_with_parent() -> None:
+    """Else workers of a killed parent would keep the port, and nobody could end them."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _abandon() -> None:
+    """End although threads still run: Python would wait for them, for as long as a model's server keeps silent."""
+    log.warning("ended in the middle of work that did not end in time")
+    os._exit(0)
 
 
 def check(settings: Settings, home: Path, *, insecure: bool) -> None:
@@ -108,6 +128,7 @@ def run(order: Order, built: Service | None, started: Callable[[str], None], *, 
         proxy_headers=False,  # a header that anybody can write must not say who asks
         timeout_graceful_shutdown=int(settings.shutdown + 0.5) or 1,
         timeout_worker_healthcheck=60,  # a worker that computes is not dead
+        http="h11",  # the only one here that bounds the size of headers
         ws="none",
         lifespan="on",
     )
@@ -116,18 +137,52 @@ def run(order: Order, built: Service | None, started: Callable[[str], None], *, 
     started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
     with _ended_by_signals():
         if settings.workers == 1:
-            uvicorn.Server(options).run(sockets=[sock])
+            _Server(options).run(sockets=[sock])
             return
         os.environ[WORKER] = json.dumps(asdict(order))
         remove = share_between_processes()
         try:
-            Multiprocess(options, sockets=[sock]).run()
+            _Workers(options, sockets=[sock]).run()
         finally:
             remove()
 
 
 _BACKLOG = 2048
 """Connections that may wait to be taken; uvicorn's own number."""
+
+
+class _Server(uvicorn.Server):
+    """Ends at once when it is told to end a second time."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called by the signal."""
+        if self.should_exit:
+            os._exit(128 + sig)
+        super().handle_exit(sig, frame)
+
+
+class _Workers(Multiprocess):
+    """Several processes; ends with them, or at once when it is told a second time."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self._told = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._end)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        if self._told:
+            for process in self.processes:
+                process.process.kill()
+            os._exit(128 + number)
+        self._told = True
+        self.signal_queue.append(number)
+
+    def terminate_all(self) -> None:
+        """End the workers; take no more connections, which nobody would answer."""
+        for sock in self.sockets:
+            sock.close()
+        super().terminate_all()
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -8,7 +8,7 @@ import errno
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,15 +26,21 @@ def safe_name(name: str) -> str:
     """The last part of a name, without what a path, a terminal or another system could take for something else.
 
     Raises:
-        ReadError: nothing is left of it.
+        ReadError: nothing is left of it, or it is a hidden file or an office program's lock ("~$report.docx"), which
+            would take the place of the file that it stands for.
     """
     last = nfc(name).replace("\\", "/").rpartition("/")[2]
     kept = "".join(c for c in last if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
-    stem, dot, suffix = _NOT_IN_NAMES.sub("", kept).strip(" .~$").rpartition(".")
-    if not stem or not dot:
-        raise ReadError(f"{kept[:80]!r} is no file name with an ending")
+    # Once more: what was taken out may have stood between a letter and its accent.
+    plain = nfc(_NOT_IN_NAMES.sub("", kept)).strip()
+    if plain.startswith((".", "~$")):
+        raise ReadError(f"{plain[:80]!r} is a hidden or temporary file")
+    stem, dot, suffix = plain.strip(" .~$").rpartition(".")
     room = _LONGEST - len(suffix.encode()) - 1
-    return stem.encode()[:room].decode("utf-8", "ignore").rstrip(" .") + "." + suffix
+    stem = stem.encode()[: max(room, 0)].decode("utf-8", "ignore").strip(" .~$")
+    if not stem or not dot or not suffix.isalnum():
+        raise ReadError(f"{plain[:80]!r} is no file name with an ending")
+    return f"{stem}.{suffix}"
 
 
 class Uploads:
@@ -51,18 +57,25 @@ class Uploads:
         self.formats = tuple(sorted({*FORMATS, *OLD, *(IMAGES if images else ())}))
         self.on = on and root.is_dir()
 
-    def save(self, name: str, content: BinaryIO) -> str:
+    def save(self, name: str, content: BinaryIO, taken: Collection[str] = ()) -> str:
         """Keep a file, in the place of one of the same name that came the same way. Returns its source.
+
+        Args:
+            name: as it came.
+            content: of the file.
+            taken: sources that came in the same request, which it must not replace.
 
         Raises:
             ConfigError: uploads are switched off, or the folder is not damda's to write.
-            ReadError: the name is none, or its ending none that is read.
+            ReadError: the name is none, is taken, or its ending none that is read.
             StoreError: the disk refused; nothing is left behind.
         """
         self._check()
         name = safe_name(name)
         if ending(name) not in self.formats:
             raise ReadError(f"{ending(name) or 'no ending'} is not read; these are: {', '.join(self.formats)}")
+        if f"{FOLDER}/{name}" in taken:
+            raise ReadError(f"another file of the same upload is called {name}; rename one of them")
         draft = self._folder / f".{os.getpid()}-{os.urandom(4).hex()}.part"  # hidden: the index leaves it out
         try:
             self._folder.mkdir(exist_ok=True)

@@ -78,7 +78,7 @@ def routes(backend: Backend) -> APIRouter:
         rows = [_row(name) for name in names(backend)]
         return {"object": "list", "data": rows}
 
-    @router.get("/models/{model}")
+    @router.get("/models/{model:path}")
     async def model(model: str) -> dict[str, object]:
         """One of them."""
         _known(model, names(backend))
@@ -93,7 +93,8 @@ def names(backend: Backend) -> list[str]:
     encoder = named["encoder"]
     written = [named["writer"], LLM] if "writer" in named else []
     reranker = [named["reranker"]] if "reranker" in named else []
-    return list(dict.fromkeys((RAG, *written, encoder, f"{encoder}:query", f"{encoder}:passage", *reranker)))
+    every = (RAG, *written, encoder, f"{encoder}:query", f"{encoder}:passage", *reranker)
+    return list(dict.fromkeys(filter(None, every)))  # a writer that is the only model of its server may have no name
 
 
 def _row(name: str) -> dict[str, object]:
