@@ -260,7 +260,8 @@ def test_thumbs_and_a_comment_are_kept_with_the_trace(visit: Visit) -> None:
 
     page.click("[data-view=traces]")
     row = page.locator("button.trace", has_text=DAYS).first
-    assert row.locator(".given.down").count() == 1 and row.locator(".yes").count() == 1
+    row.locator(".given.down").wait_for()
+    assert row.locator(".yes").count() == 1
 
 
 def test_a_trace_is_a_waterfall(visit: Visit) -> None:

@@ -329,6 +329,24 @@ def test_a_trace_is_drawn_as_a_waterfall(visit: Visit) -> None:
     assert page.locator("#panel mark.current").inner_text() == SENTENCE
 
 
+def test_a_trace_that_is_written_a_moment_later_is_waited_for(visit: Visit) -> None:
+    tries: list[str] = []
+
+    def late(request: "Request") -> Reply:
+        tries.append(request.url)
+        found = {"trace_id": "t1", "seconds": 1.0, "spans": [{"span_id": "a", "name": "ask", "start": 0, "seconds": 1}]}
+        return (200, found, {}) if len(tries) > 2 else (404, {"error": {"message": "no such trace"}}, {})
+
+    visit.expected = (REFUSED,)
+    visit.replies = {"api/traces/t1": late}
+    page = visit(fed=True)
+    ask(page)
+    page.evaluate(f"say({json.dumps(SENTENCE + ' [1]')}); end({meta()})")
+    page.get_by_text("어떻게 만들었나").click()
+    page.locator("#panel .span").wait_for()
+    assert len(tries) == 3
+
+
 def test_a_thumb_can_be_given_changed_and_taken_back(visit: Visit) -> None:
     said: list[dict[str, Any]] = []
 

@@ -67,6 +67,22 @@ export async function request(path, { method = "GET", json, body, signal, accept
 export const get = async (path, options) => (await request(path, options)).json();
 export const post = async (path, json, options) => (await request(path, { method: "POST", json, ...options })).json();
 
+/**
+ * Tries again while what is asked for is missing: a trace is written a moment after its answer, perhaps by another
+ * process than the one that is asked.
+ */
+export async function patiently(ask, waits = [250, 500, 1000, 2000]) {
+  for (const wait of waits) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (error.kind !== "missing") throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, wait));
+  }
+  return ask();
+}
+
 async function failure(response) {
   let body = null;
   try {

@@ -1,6 +1,6 @@
 // Thumbs and a comment, kept with an answer's trace. Knows: one address of the server. Does not know: answers.
 
-import { explain, request } from "./api.js";
+import { explain, patiently, request } from "./api.js";
 import { h, icon } from "./dom.js";
 import { name, say } from "./i18n.js";
 
@@ -21,7 +21,7 @@ export function feedback(traceId, score, changed) {
 
   async function send(value, comment) {
     try {
-      await request(`api/traces/${encodeURIComponent(traceId)}/feedback`, { method: "POST", json: { score: value, comment } });
+      await patiently(() => request(`api/traces/${encodeURIComponent(traceId)}/feedback`, { method: "POST", json: { score: value, comment } }));
     } catch (error) {
       say(said, ...explain(error));
       return;

@@ -1,6 +1,6 @@
 // One trace as a waterfall in the panel. Knows: spans. Does not know: which answer it belongs to.
 
-import { explain, get } from "./api.js";
+import { explain, get, patiently } from "./api.js";
 import { excerpt, showQuote } from "./document.js";
 import { arrows, h, icon } from "./dom.js";
 import { duration, moment, name, number, say } from "./i18n.js";
@@ -15,7 +15,7 @@ export async function showTrace(id) {
   view.body.append(waiting);
   let trace;
   try {
-    trace = await get(`api/traces/${encodeURIComponent(id)}`);
+    trace = await patiently(() => get(`api/traces/${encodeURIComponent(id)}`));
   } catch (error) {
     if (view.current()) say(waiting, ...explain(error)).classList.add("problem");
     return;
