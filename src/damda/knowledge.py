@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from damda import trace
 from damda.answer.pipeline import Pipeline
 from damda.errors import BusyError, ConfigError, ReadError
 from damda.home import Home
@@ -194,11 +195,29 @@ class KnowledgeBase:
         return self.search_batch([query], k, where=where, mode=mode)[0]
 
     def search_batch(
-        self, queries: Sequence[str], k: int = 10, *, where: Where | None = None, mode: Mode | None = None
+        self,
+        queries: Sequence[str],
+        k: int = 10,
+        *,
+        where: Where | None = None,
+        mode: Mode | None = None,
+        parents: Sequence[trace.Span] = (),
     ) -> list[list[Hit]]:
-        """The ``k`` best passages for each query. ``mode`` None: as the settings say."""
+        """The ``k`` best passages for each query.
+
+        Args:
+            queries: texts.
+            k: at most so many hits for each.
+            where: which documents count.
+            mode: None: as the settings say.
+            parents: the span above each query, where they come from several requests.
+        """
         self.warm()
-        return self._searchers[mode or self._mode]().search(queries, k, where)
+        searcher = self._searchers[mode or self._mode]()
+        with trace.retrieval(self.root.name, searcher.id, queries, k, parents) as step:
+            found = searcher.search(queries, k, where)
+            step.found(found)
+        return found
 
     def search_images(self, query: str, k: int = 10, *, where: Where | None = None) -> list[Hit]:
         """The ``k`` images that are nearest to a text; ``chunk.source`` is the file, ``chunk.text`` empty.
