@@ -194,18 +194,20 @@ class _Span:
 
 
 def _spans(connection: sqlite3.Connection, trace_id: str) -> list[_Span]:
-    query = "SELECT id, parent, name, began, ended, status, said, attributes FROM spans WHERE trace = ? "
-    rows = connection.execute(query + "ORDER BY began, rowid LIMIT ?", (trace_id, _MOST_SPANS)).fetchall()
-    first = rows[0][3] if rows else 0
-    return [_span(row, first) for row in rows]
+    found: list[dict[str, Any]] = []
+    for (part,) in connection.execute("SELECT spans FROM parts WHERE trace = ? ORDER BY rowid", (trace_id,)):
+        found += json.loads(part)
+        if len(found) >= _MOST_SPANS:
+            break
+    found.sort(key=lambda span: span["began"])
+    return [_span(span, found[0]["began"]) for span in found[:_MOST_SPANS]]
 
 
-def _span(row: Sequence[Any], first: int) -> _Span:
-    id, parent, name, began, ended, status, said, attributes = row
-    facts = json.loads(attributes)
-    if facts.get(CANCELLED):
-        status = "cancelled"
-    return _Span(id, parent, name, _ms(began - first), _ms(ended - began), status, said, facts)
+def _span(kept: Mapping[str, Any], first: int) -> _Span:
+    facts = kept["attributes"]
+    status: Status = "error" if "error" in kept else "cancelled" if facts.get(CANCELLED) else "ok"
+    start_ms, ms = _ms(kept["began"] - first), _ms(kept["ended"] - kept["began"])
+    return _Span(kept["id"], kept["parent"], kept["name"], start_ms, ms, status, kept.get("error", ""), facts)
 
 
 def _tree(spans: Sequence[_Span]) -> tuple[Step, ...]:

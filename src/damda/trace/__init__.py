@@ -20,7 +20,8 @@ from damda.trace.genai import (
     searched,
     searching,
 )
-from damda.trace.spans import OFF, Span, Tracing, active, current, note, span, start
+from damda.trace.spans import OFF, Span
+from damda.trace.tracing import Tracing, active, current, note, span, start
 
 __all__ = [
     "OFF",

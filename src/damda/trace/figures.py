@@ -8,19 +8,33 @@ The package's own variables decide where the figures go: ``WANDB_MODE=offline`` 
 
 import importlib
 import logging
+import os
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import StatusCode
 
-from damda.errors import MissingExtra
 from damda.trace import genai
 from damda.trace.spans import CANCELLED
 
 log = logging.getLogger("damda.trace")
+
+_NOTHING_ELSE = {
+    "console": "off",  # else what is printed is sent: answers
+    "silent": True,
+    "disable_git": True,
+    "disable_code": True,
+    "save_code": False,
+    "host": "damda",
+    "x_disable_meta": True,
+    "x_disable_stats": True,
+    "x_save_requirements": False,
+}
+"""What the package would send by itself."""
 
 
 class Figures(SpanExporter):
@@ -28,16 +42,12 @@ class Figures(SpanExporter):
 
     Args:
         project: its name, or ENTITY/NAME.
-
-    Raises:
-        MissingExtra: wandb is not installed.
+        home: the run's files go there, unless ``WANDB_DIR`` says otherwise.
     """
 
-    def __init__(self, project: str) -> None:
-        try:
-            self._wandb: Any = importlib.import_module("wandb")
-        except ImportError as error:
-            raise MissingExtra("trace.wandb", "wandb") from error
+    def __init__(self, project: str, home: Path) -> None:
+        self._folder = os.environ.get("WANDB_DIR") or str(home)
+        self._wandb: Any = importlib.import_module("wandb")
         entity, _, name = project.rpartition("/")
         self._project = {"project": name, **({"entity": entity} if entity else {})}
         self._run: Any = None
@@ -66,7 +76,8 @@ class Figures(SpanExporter):
                 return False
             try:
                 if self._run is None:
-                    self._run = self._wandb.init(**self._project, job_type="damda")
+                    settings = self._wandb.Settings(**_NOTHING_ELSE)
+                    self._run = self._wandb.init(**self._project, job_type="damda", dir=self._folder, settings=settings)
                 self._run.log(figures)
             except Exception as error:  # whatever it raises, answers go on
                 self._failed = True

@@ -6,13 +6,13 @@ damda adds under ``damda.``. Does not know: where spans go.
 Questions, prompts, answers and passages' texts are recorded only where `Span.content` says so.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from math import isfinite
 from types import TracebackType
 
-from damda.trace.spans import OFF, Span, Value, active, span
+from damda.trace.spans import OFF, Span, Value
+from damda.trace.tracing import active, span
 from damda.types import Answer, Delta, Hit, Message, Quote, Usage
 
 OPERATION, PROVIDER, MODEL = "gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model"
@@ -75,8 +75,7 @@ class Retrieval:
         if len(lists) == len(self._spans):
             for made, hits in zip(self._spans, lists, strict=True):
                 if made:
-                    shown = [_document(hit, made.content) for hit in hits]
-                    made.set({DOCUMENTS: json.dumps(shown, ensure_ascii=False)})
+                    made.set({DOCUMENTS: _json([_document(hit, made.content) for hit in hits])})
 
 
 def retrieval(source: str, searcher: str, queries: Sequence[str], k: int, parents: Sequence[Span] = ()) -> Retrieval:
@@ -276,4 +275,10 @@ def _tokens(usage: Usage) -> dict[str, Value]:
 def _messages(messages: Sequence[Message]) -> str:
     """In the conventions' JSON schema."""
     shown = [{"role": m.role, "parts": [{"type": "text", "content": m.content}]} for m in messages]
-    return json.dumps(shown, ensure_ascii=False)
+    return _json(shown)
+
+
+def _json(value: object) -> str:
+    from pydantic_core import to_json  # a fifth of the time that json takes
+
+    return to_json(value).decode()

@@ -6,7 +6,6 @@ No failure here reaches an answer: it is said once in the log, the spans are los
 that is damaged is moved aside.
 """
 
-import json
 import logging
 import os
 import sqlite3
@@ -17,6 +16,7 @@ from pathlib import Path
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import SpanContext, StatusCode
+from pydantic_core import to_json
 
 from damda.trace.schema import NAME, open_for_writing
 
@@ -25,7 +25,7 @@ log = logging.getLogger("damda.trace")
 _PRUNE_AFTER = 500
 """Traces that are written between two looks at what is too old or too much."""
 
-_SPAN = "INSERT INTO spans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PART = "INSERT INTO parts VALUES (?, ?)"
 _CHILD = "INSERT INTO traces (id, began) VALUES (?, ?) ON CONFLICT DO NOTHING"
 _ROOT = (
     "INSERT INTO traces (id, began, ended, name) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
@@ -72,22 +72,24 @@ class Local(SpanExporter):
         self._drop_connection()
 
     def _write(self, spans: Sequence[ReadableSpan]) -> None:
-        rows, roots, children = list[tuple[object, ...]](), list[tuple[object, ...]](), dict[str, int]()
+        parts, roots, children = dict[str, list[object]](), list[tuple[object, ...]](), dict[str, int]()
         for span in spans:
             context, parent = span.get_span_context(), span.parent
             assert context is not None and span.start_time is not None and span.end_time is not None
             trace = format(context.trace_id, "032x")
-            rows.append(_row(span, trace, context))
+            parts.setdefault(trace, []).append(_shown(span, context))
             if parent is None or parent.is_remote:
                 roots.append((trace, span.start_time, span.end_time, span.name))
             else:
                 children.setdefault(trace, span.start_time)
+        rows = [(trace, to_json(shown).decode()) for trace, shown in parts.items()]
         connection = self._open()
+        ended = {root[0] for root in roots}
         connection.execute("BEGIN IMMEDIATE")
         try:
             connection.executemany(_ROOT, roots)
-            connection.executemany(_CHILD, children.items())
-            connection.executemany(_SPAN, rows)
+            connection.executemany(_CHILD, [pair for pair in children.items() if pair[0] not in ended])
+            connection.executemany(_PART, rows)
             self._until_pruning -= len(roots)
             if self._until_pruning <= 0:
                 self._until_pruning = _PRUNE_AFTER
@@ -104,7 +106,7 @@ class Local(SpanExporter):
         row = beyond.fetchone()
         before = max(oldest, row[0] if row else 0)
         gone = "SELECT id FROM traces WHERE began < ?"
-        for table in ("spans", "feedback"):
+        for table in ("parts", "feedback"):
             connection.execute(f"DELETE FROM {table} WHERE trace IN ({gone})", (before,))
         connection.execute("DELETE FROM traces WHERE began < ?", (before,))
 
@@ -152,14 +154,18 @@ class Local(SpanExporter):
             log.warning(what)
 
 
-def _row(span: ReadableSpan, trace: str, context: SpanContext) -> tuple[object, ...]:
-    attributes = json.dumps(dict(span.attributes or {}), ensure_ascii=False, separators=(",", ":"))
-    parent = format(span.parent.span_id, "016x") if span.parent is not None else None
-    failed = span.status.status_code is StatusCode.ERROR
-    said = span.status.description or ""
-    status = "error" if failed else "ok"
-    id = format(context.span_id, "016x")
-    return trace, id, parent, span.name, span.start_time, span.end_time, status, said, attributes
+def _shown(span: ReadableSpan, context: SpanContext) -> dict[str, object]:
+    shown: dict[str, object] = {
+        "id": format(context.span_id, "016x"),
+        "parent": format(span.parent.span_id, "016x") if span.parent is not None else None,
+        "name": span.name,
+        "began": span.start_time,
+        "ended": span.end_time,
+        "attributes": dict(span.attributes or {}),
+    }
+    if span.status.status_code is StatusCode.ERROR:
+        shown["error"] = span.status.description or ""
+    return shown
 
 
 def _inode(path: Path) -> int:

@@ -19,18 +19,11 @@ MIGRATIONS = (
         name TEXT NOT NULL DEFAULT ''
     ) WITHOUT ROWID;
     CREATE INDEX traces_began ON traces (began);
-    CREATE TABLE spans (
+    CREATE TABLE parts (
         trace TEXT NOT NULL,
-        id TEXT NOT NULL,
-        parent TEXT,
-        name TEXT NOT NULL,
-        began INTEGER NOT NULL,
-        ended INTEGER NOT NULL,
-        status TEXT NOT NULL,
-        said TEXT NOT NULL,
-        attributes TEXT NOT NULL
+        spans TEXT NOT NULL
     );
-    CREATE INDEX spans_trace ON spans (trace);
+    CREATE INDEX parts_trace ON parts (trace);
     CREATE TABLE feedback (
         trace TEXT PRIMARY KEY,
         given INTEGER NOT NULL,
@@ -39,8 +32,11 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     """,
 )
-"""Each brings the file from its number to the next; ``user_version`` says how many it has seen. Times are nanoseconds
-since 1970. A trace without ``ended`` is running, or was cut off."""
+"""Each brings the file from its number to the next; ``user_version`` says how many it has seen.
+
+Times are nanoseconds since 1970. A trace without ``ended`` is running, or was cut off. A part has those spans of a
+trace that were written together, as a JSON list of objects; a row each would take longer to write.
+"""
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
