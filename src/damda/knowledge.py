@@ -225,7 +225,11 @@ class KnowledgeBase:
         Raises:
             ConfigError: images are switched off.
         """
-        return self._seeing().by_text(query, k, where)
+        seeing = self._seeing()
+        with trace.retrieval(self.root.name, "image", [query], k) as step:
+            found = seeing.by_text(query, k, where)
+            step.found([found])
+        return found
 
     def search_by_image(
         self, image: str | os.PathLike[str] | bytes, k: int = 10, *, images: bool = False, where: Where | None = None
@@ -242,15 +246,21 @@ class KnowledgeBase:
             ConfigError: images are switched off.
             ReadError: it is no image.
         """
-        seeing = self._seeing()
+        self.check_images()
         if isinstance(image, bytes):
-            return seeing.by_image(image, k, where, images=images)
+            return self._seen(image, k, where, images)
         path = Path(image).expanduser()
         try:
-            return seeing.by_image(path.read_bytes(), k, where, images=images)
+            return self._seen(path.read_bytes(), k, where, images)
         except (OSError, ReadError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise ReadError(f"{path}: {reason}") from error
+
+    def _seen(self, image: bytes, k: int, where: Where | None, images: bool) -> list[Hit]:
+        with trace.retrieval(self.root.name, "image", [""], k) as step:
+            found = self._seeing().by_image(image, k, where, images=images)
+            step.found([found])
+        return found
 
     def check_images(self) -> None:
         """For a program that will search with images: say so before anything is indexed.

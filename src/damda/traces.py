@@ -231,10 +231,10 @@ def _summary(row: _Row, spans: Sequence[_Span], feedback: tuple[int | None, str]
     id, began, ended, name = row
     answers = [span for span in spans if genai.FOUND in span.attributes]
     facts = answers[0].attributes if answers else {}
-    top = [span.status for span in spans if span.name == name] or ["ok"]
-    status: Status = "unfinished" if ended is None else top[0]
-    if status == "ok" and any(span.status == "cancelled" for span in spans):
-        status = "cancelled"
+    # A server turns an error into a response: the request's own span does not fail.
+    bad = [span.status for span in spans if span.status != "ok"]
+    ended_as: Status = "error" if "error" in bad else bad[0] if bad else "ok"
+    status: Status = "unfinished" if ended is None else ended_as
     return Summary(
         id=id,
         name=name or (spans[0].name if spans else ""),

@@ -20,7 +20,7 @@ class _Interrupted(BaseException):
 
 def commands() -> "typer.Typer":
     """The app with all its commands; each module adds its own when it is imported."""
-    from damda.cli import documents, lab, machine, measure, questions, serve  # noqa: F401
+    from damda.cli import documents, lab, machine, measure, questions, serve, traces  # noqa: F401
     from damda.cli.app import app
 
     return app
