@@ -13,7 +13,7 @@ FLOORS = [  # top to bottom is ground to roof: a file may import what stands abo
     ["morphemes", "pixels"],
     ["config"],
     ["weights", "trace"],
-    ["home"],
+    ["home", "traces"],
     ["ingest", "embed", "search", "generate"],
     ["answer"],
     ["knowledge"],

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from damda import trace
 from damda.answer.pipeline import Pipeline
 from damda.errors import BusyError, ConfigError, ReadError
 from damda.home import Home
@@ -194,11 +195,29 @@ class KnowledgeBase:
         return self.search_batch([query], k, where=where, mode=mode)[0]
 
     def search_batch(
-        self, queries: Sequence[str], k: int = 10, *, where: Where | None = None, mode: Mode | None = None
+        self,
+        queries: Sequence[str],
+        k: int = 10,
+        *,
+        where: Where | None = None,
+        mode: Mode | None = None,
+        parents: Sequence[trace.Span] = (),
     ) -> list[list[Hit]]:
-        """The ``k`` best passages for each query. ``mode`` None: as the settings say."""
+        """The ``k`` best passages for each query.
+
+        Args:
+            queries: texts.
+            k: at most so many hits for each.
+            where: which documents count.
+            mode: None: as the settings say.
+            parents: the span above each query, where they come from several requests.
+        """
         self.warm()
-        return self._searchers[mode or self._mode]().search(queries, k, where)
+        searcher = self._searchers[mode or self._mode]()
+        with trace.retrieval(self.root.name, searcher.id, queries, k, parents) as step:
+            found = searcher.search(queries, k, where)
+            step.found(found)
+        return found
 
     def search_images(self, query: str, k: int = 10, *, where: Where | None = None) -> list[Hit]:
         """The ``k`` images that are nearest to a text; ``chunk.source`` is the file, ``chunk.text`` empty.
@@ -206,7 +225,11 @@ class KnowledgeBase:
         Raises:
             ConfigError: images are switched off.
         """
-        return self._seeing().by_text(query, k, where)
+        seeing = self._seeing()
+        with trace.retrieval(self.root.name, "image", [query], k) as step:
+            found = seeing.by_text(query, k, where)
+            step.found([found])
+        return found
 
     def search_by_image(
         self, image: str | os.PathLike[str] | bytes, k: int = 10, *, images: bool = False, where: Where | None = None
@@ -223,15 +246,21 @@ class KnowledgeBase:
             ConfigError: images are switched off.
             ReadError: it is no image.
         """
-        seeing = self._seeing()
+        self.check_images()
         if isinstance(image, bytes):
-            return seeing.by_image(image, k, where, images=images)
+            return self._seen(image, k, where, images)
         path = Path(image).expanduser()
         try:
-            return seeing.by_image(path.read_bytes(), k, where, images=images)
+            return self._seen(path.read_bytes(), k, where, images)
         except (OSError, ReadError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise ReadError(f"{path}: {reason}") from error
+
+    def _seen(self, image: bytes, k: int, where: Where | None, images: bool) -> list[Hit]:
+        with trace.retrieval(self.root.name, "image", [""], k) as step:
+            found = self._seeing().by_image(image, k, where, images=images)
+            step.found([found])
+        return found
 
     def check_images(self) -> None:
         """For a program that will search with images: say so before anything is indexed.

@@ -6,6 +6,7 @@ Knows: the order of the steps, and that nothing is said to be found without a qu
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from damda import trace
 from damda.answer.prompt import messages, not_found, unsupported_mark
 from damda.answer.quote import Documents, Grounder
 from damda.asked import number
@@ -23,6 +24,7 @@ class Pipeline:
         analyser: for sentences in other words than the passages'.
         passages: how many passages the generator sees.
         max_tokens, temperature: handed to the generator.
+        source: what traces call the documents.
     """
 
     def __init__(
@@ -35,10 +37,12 @@ class Pipeline:
         passages: int,
         max_tokens: int,
         temperature: float,
+        source: str = "",
     ) -> None:
         self._searcher, self._generator = searcher, generator
         self._documents, self._analyser = documents, analyser
         self._passages, self._max_tokens, self._temperature = passages, max_tokens, temperature
+        self._source = source
 
     def ask(
         self,
@@ -66,29 +70,50 @@ class Pipeline:
         A sentence is given out once it is tied to a quote or marked as unsupported, and not before one is tied.
         ``passages`` stand in for a search.
         """
-        question = nfc(question.strip())
-        hits = list(passages or ())
-        if passages is None and question:
-            (hits,) = self._searcher.search([question], self._passages, where)
-        draft = _Draft(question, Grounder(hits, self._documents, self._analyser))
-        if hits:
-            deltas = self._generator.stream(
-                messages(question, hits, history),
-                passages=hits,
-                max_tokens=self._max_tokens,
-                temperature=self._temperature,
-            )
-            for delta in deltas:
-                yield from draft.add(delta)
-            yield from draft.close()
-        yield draft.answer(hits)
+        # The caller's span, as it is now: when the first item is wanted, another thread may be asking.
+        return self._stream(nfc(question.strip()), history, where, passages, trace.current())
+
+    def _stream(
+        self,
+        question: str,
+        history: Sequence[Message],
+        where: Where | None,
+        passages: Sequence[Hit] | None,
+        caller: trace.Span,
+    ) -> Iterator[Delta | Answer]:
+        with trace.answering(question, parent=caller) as whole:
+            hits = list(passages or ())
+            if passages is None and question:
+                hits = self._search(question, where, whole)
+            draft = _Draft(question, Grounder(hits, self._documents, self._analyser), whole)
+            if hits:
+                for delta in self._generate(messages(question, hits, history), hits, whole):
+                    yield from draft.add(delta)
+                yield from draft.close()
+            answer = draft.answer(hits)
+            trace.answered(whole, answer)
+        yield answer
+
+    def _search(self, question: str, where: Where | None, whole: trace.Span) -> list[Hit]:
+        with trace.retrieval(self._source, self._searcher.id, [question], self._passages, [whole]) as step:
+            found = self._searcher.search([question], self._passages, where)
+            step.found(found)
+        return found[0]
+
+    def _generate(self, prompt: Sequence[Message], hits: Sequence[Hit], whole: trace.Span) -> Iterator[Delta]:
+        limits = (self._max_tokens, self._temperature)
+        with trace.generation(prompt, *limits, parent=whole, model=lambda: self._generator.id) as step:
+            deltas = self._generator.stream(prompt, passages=hits, max_tokens=limits[0], temperature=limits[1])
+            for delta in step.steps(deltas):
+                step.took(delta)
+                yield delta
 
 
 class _Draft:
     """An answer in the making."""
 
-    def __init__(self, question: str, grounder: Grounder) -> None:
-        self._question, self._grounder = question, grounder
+    def __init__(self, question: str, grounder: Grounder, whole: trace.Span) -> None:
+        self._question, self._grounder, self._whole = question, grounder, whole
         self._wanted = number(question)
         self._raw = ""
         self._done = 0  # characters of the raw text that were given out
@@ -124,7 +149,9 @@ class _Draft:
                 self._held = ""
 
     def _release(self, sentence: str, gap: str) -> str:
-        quote = self._grounder.ground(sentence)
+        with trace.quoting(parent=self._whole) as step:
+            quote = self._grounder.ground(sentence)
+            trace.quoted(step, sentence, quote)
         if quote is None:
             self._unsupported.append(sentence)
             mark = unsupported_mark(self._question)
@@ -151,4 +178,5 @@ class _Draft:
             hits=tuple(hits),
             unsupported=tuple(self._unsupported),
             usage=self._usage,
+            trace_id=self._whole.trace_id,
         )

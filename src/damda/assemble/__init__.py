@@ -126,6 +126,7 @@ def assemble(
         passages=settings.answer.passages,
         max_tokens=settings.answer.max_tokens,
         temperature=settings.answer.temperature,
+        source=root.name,
     )
     return KnowledgeBase(
         root,

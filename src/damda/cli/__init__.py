@@ -21,7 +21,7 @@ class _Interrupted(BaseException):
 
 def commands() -> "typer.Typer":
     """The app with all its commands; each module adds its own when it is imported."""
-    from damda.cli import documents, generate, lab, machine, mcp, measure, questions, serve  # noqa: F401
+    from damda.cli import documents, generate, lab, machine, mcp, measure, questions, serve, traces  # noqa: F401
     from damda.cli.app import app
 
     return app

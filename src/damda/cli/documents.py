@@ -1,6 +1,7 @@
 """`damda index`, `damda status`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,6 +46,19 @@ def refreshed(kb: "KnowledgeBase", *, silent: bool, verbose: bool) -> None:
         show.note("another process is indexing this folder; answering from what it has stored so far", silent=silent)
     elif report.changed and not silent:
         show.report(report, verbose=verbose)
+
+
+@contextmanager
+def traced(kb: "KnowledgeBase", config: Path | None, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Keep traces of what is asked meanwhile, if the settings say so."""
+    from damda import trace
+    from damda.config import find
+
+    tracing = trace.start(find(config, settings, kb.root), kb.home)
+    try:
+        yield
+    finally:
+        tracing.close()
 
 
 @app.command(epilog="Examples: damda index ./documents  |  damda index ./documents --strict --json")

@@ -25,7 +25,7 @@ from damda.cli.app import (
     flags,
     pairs,
 )
-from damda.cli.documents import opened, opened_warm, refreshed
+from damda.cli.documents import opened, opened_warm, refreshed, traced
 
 if TYPE_CHECKING:
     from damda.knowledge import KnowledgeBase
@@ -58,13 +58,14 @@ def ask(
         raise typer.BadParameter("the question is empty", param_hint="QUESTION")
     settings = flags(set_, home=home, answer__generator=generator, search__mode=mode)
     kb = opened_warm(path, config, settings, silent=quiet or json)
-    refreshed(kb, silent=quiet or json, verbose=verbose)
-    where = _where(source, glob, meta)
-    if json:
-        answer = kb.ask(question, where=where)
-        show.as_json(answer)
-    else:
-        answer = _streamed(kb, question, (), where, verbose=verbose)
+    with traced(kb, config, settings):
+        refreshed(kb, silent=quiet or json, verbose=verbose)
+        where = _where(source, glob, meta)
+        if json:
+            answer = kb.ask(question, where=where)
+            show.as_json(answer)
+        else:
+            answer = _streamed(kb, question, (), where, verbose=verbose)
     if not answer.found:
         if not answer.hits:
             show.note(_why_nothing(where), silent=quiet)
@@ -93,12 +94,13 @@ def chat(
 
     settings = flags(set_, home=home, answer__generator=generator, search__mode=mode)
     kb = opened_warm(path, config, settings, silent=quiet)
-    refreshed(kb, silent=quiet, verbose=verbose)
-    where, history = _where(source, glob, meta), list[Message]()
-    for question in _questions():
-        answer = _streamed(kb, question, history, where, verbose=verbose)
-        history += [Message("user", question), Message("assistant", answer.text)]
-        del history[:-_HISTORY]
+    with traced(kb, config, settings):
+        refreshed(kb, silent=quiet, verbose=verbose)
+        where, history = _where(source, glob, meta), list[Message]()
+        for question in _questions():
+            answer = _streamed(kb, question, history, where, verbose=verbose)
+            history += [Message("user", question), Message("assistant", answer.text)]
+            del history[:-_HISTORY]
 
 
 @app.command(
@@ -145,7 +147,8 @@ def search(
         raise typer.BadParameter("--images takes a QUERY or --image FILE, no --queries")
     asked = _read_queries(queries) if queries else []
     open_kb = opened if images or image else opened_warm  # looking at images needs neither words nor passages' vectors
-    kb = open_kb(path, config, flags(set_, home=home, search__mode=mode), silent=quiet or json)
+    settings = flags(set_, home=home, search__mode=mode)
+    kb = open_kb(path, config, settings, silent=quiet or json)
     if images or image:
         kb.check_images()
     refreshed(kb, silent=quiet or json, verbose=verbose)
@@ -153,7 +156,8 @@ def search(
     if run is not None:
         _write_run(kb, asked, run, k or 100, where, tag, silent=quiet or json)
         return
-    found = _found(kb, query, image, images, k or 10, where)
+    with traced(kb, config, settings):
+        found = _found(kb, query, image, images, k or 10, where)
     if not found:
         show.note(_why_nothing(where, images), silent=quiet)
     if json:

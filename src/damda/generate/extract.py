@@ -6,6 +6,7 @@ weighed (``reader.py``), how passages were found.
 
 from collections.abc import Iterator, Sequence
 
+from damda import trace
 from damda.generate.reader import Reader
 from damda.types import NOT_FOUND, Delta, Generator, Hit, Message, Usage
 
@@ -37,6 +38,7 @@ class Extract:
     ) -> Iterator[Delta]:
         """One delta a sentence. ``max_tokens``, ``temperature`` and ``stop`` are for models that write."""
         reading = self._reader.read(messages[-1].content, passages)
+        trace.note({"damda.confidence": round(reading.confidence, 4)})
         chosen = reading.distinct(self._quotes) if reading.confidence >= self._threshold else []
         lines = [" ".join(candidate.text.split()) for candidate in chosen] or [NOT_FOUND]
         for line in lines[:-1]:
@@ -72,7 +74,9 @@ class Gated:
         stop: Sequence[str] = (),
     ) -> Iterator[Delta]:
         """NOT_FOUND when the passages don't seem to answer, else the generator's own stream."""
-        if self._reader.read(messages[-1].content, passages).confidence < self._threshold:
+        confidence = self._reader.read(messages[-1].content, passages).confidence
+        trace.note({"damda.confidence": round(confidence, 4)})
+        if confidence < self._threshold:
             yield Delta(NOT_FOUND, "stop", Usage())
             return
         yield from self._generator.stream(

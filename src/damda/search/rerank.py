@@ -20,6 +20,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from damda import trace
 from damda.api import Api
 from damda.errors import RerankerError
 from damda.korean import nfc
@@ -48,10 +49,12 @@ class Reranked:
     def search(self, queries: Sequence[str], k: int, where: Where | None = None) -> list[list[Hit]]:
         """At most ``k`` hits for each query; those beyond ``top`` follow in the order in which they were found."""
         found = self._searcher.search(queries, max(k, self._top), where)
-        return [
-            [*self._reranker.rerank(query, hits[: self._top]), *hits[self._top :]][:k]
-            for query, hits in zip(queries, found, strict=True)
-        ]
+        return [self._ordered(query, hits)[:k] for query, hits in zip(queries, found, strict=True)]
+
+    def _ordered(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
+        best = hits[: self._top]
+        with trace.reranking(self._reranker.id, len(best)):
+            return [*self._reranker.rerank(query, best), *hits[self._top :]]
 
 
 class OnnxReranker:

@@ -6,6 +6,7 @@ Knows: how a question becomes words or a vector. Does not know: how hits of seve
 from collections.abc import Mapping, Sequence
 from math import nan
 
+from damda import trace
 from damda.search.store import Store
 from damda.search.view import View
 from damda.types import Analyser, Encoder, Hit, Where
@@ -27,7 +28,10 @@ class Bm25:
 
     def scored(self, view: View, queries: Sequence[str], n: int, where: Where | None) -> list[list[tuple[int, float]]]:
         """(row, BM25) of at most ``n`` hits for each query, best first."""
-        return [view.match(words, n, where) for words in self._analyser.content(queries)]
+        with trace.searching("bm25") as step:
+            lists = [view.match(words, n, where) for words in self._analyser.content(queries)]
+            trace.searched(step, lists)
+        return lists
 
 
 class Dense:
@@ -44,7 +48,12 @@ class Dense:
 
     def scored(self, view: View, queries: Sequence[str], n: int, where: Where | None) -> list[list[tuple[int, float]]]:
         """(row, cosine) of at most ``n`` hits for each query, best first."""
-        return [view.near(vector, n, where) for vector in self._encoder.encode(queries, kind="query")]
+        with trace.searching("dense") as step:
+            with trace.embeddings(self._encoder.id, self._encoder.dim, len(queries)):
+                vectors = self._encoder.encode(queries, kind="query")
+            lists = [view.near(vector, n, where) for vector in vectors]
+            trace.searched(step, lists)
+        return lists
 
 
 def fetch(

@@ -1,0 +1,45 @@
+"""What happened, when, and how long it took: OpenTelemetry spans, and where they go.
+
+    with trace.span("bm25") as step:
+        ...
+        step.set({"damda.candidates": 50})
+
+Knows: spans, their names, the sinks. Does not know: what the steps do. Until `start` is called nothing is imported and
+next to no time is taken. docs/tracing.md is for readers of traces, docs/decisions/0014-tracing.md has the reasons.
+"""
+
+from damda.trace.genai import (
+    answered,
+    answering,
+    embeddings,
+    generation,
+    quoted,
+    quoting,
+    reranking,
+    retrieval,
+    searched,
+    searching,
+)
+from damda.trace.spans import OFF, Span
+from damda.trace.tracing import Tracing, active, current, note, span, start
+
+__all__ = [
+    "OFF",
+    "Span",
+    "Tracing",
+    "active",
+    "answered",
+    "answering",
+    "current",
+    "embeddings",
+    "generation",
+    "note",
+    "quoted",
+    "quoting",
+    "reranking",
+    "retrieval",
+    "searched",
+    "searching",
+    "span",
+    "start",
+]

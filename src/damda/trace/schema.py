@@ -1,0 +1,93 @@
+"""The file that traces are kept in: `traces.sqlite` in the home.
+
+Knows: its tables, their numbered migrations, how it is opened. Does not know: spans' names, retention.
+
+Several processes write and read it at once: write-ahead log, and a few seconds of patience for the one that is writing.
+"""
+
+import sqlite3
+from pathlib import Path
+
+NAME = "traces.sqlite"
+
+MIGRATIONS = (
+    """
+    CREATE TABLE traces (
+        id TEXT PRIMARY KEY,
+        began INTEGER NOT NULL,
+        ended INTEGER,
+        name TEXT NOT NULL DEFAULT ''
+    ) WITHOUT ROWID;
+    CREATE INDEX traces_began ON traces (began);
+    CREATE TABLE parts (
+        trace TEXT NOT NULL,
+        spans TEXT NOT NULL
+    );
+    CREATE INDEX parts_trace ON parts (trace);
+    CREATE TABLE feedback (
+        trace TEXT PRIMARY KEY,
+        given INTEGER NOT NULL,
+        score INTEGER NOT NULL,
+        comment TEXT NOT NULL
+    ) WITHOUT ROWID;
+    """,
+)
+"""Each brings the file from its number to the next; ``user_version`` says how many it has seen.
+
+Times are nanoseconds since 1970. A trace without ``ended`` is running, or was cut off. A part has those spans of a
+trace that were written together, as a JSON list of objects; a row each would take longer to write.
+"""
+
+
+def open_for_writing(path: Path) -> sqlite3.Connection:
+    """The file, made and brought up to date if need be.
+
+    Raises:
+        sqlite3.Error: it can't be.
+    """
+    connection = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last traces, not the file
+        migrate(connection)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """The file as it is; also where the disk is read-only.
+
+    Raises:
+        sqlite3.Error: it can't be opened.
+    """
+    uri = path.absolute().as_uri()
+    connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=5, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.OperationalError:
+        connection.close()  # no place for the log that readers share: then nobody writes either
+        connection = sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+    return connection
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the tables up to date; several processes may try at once."""
+    if version(connection) >= len(MIGRATIONS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for number, script in enumerate(MIGRATIONS[version(connection) :], version(connection) + 1):
+            for statement in filter(None, map(str.strip, script.split(";"))):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number}")
+        connection.execute("COMMIT")
+    except sqlite3.Error:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """How many migrations the file has seen."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
