@@ -13,9 +13,10 @@ from fastapi import FastAPI
 from starlette.routing import Route
 
 import damda
+from damda import trace
 from damda.assemble.service import Service
 from damda.errors import DamdaError
-from damda.serve import chat, documents, errors, mcp, pages, searching, telling, vectors
+from damda.serve import chat, documents, errors, mcp, pages, searching, telling, tracing, vectors
 from damda.serve.access import Access, Hardened, Sizes, is_local
 from damda.serve.backend import Backend
 from damda.serve.keys import Keys
@@ -48,7 +49,7 @@ def build(
         redoc_url=None,
         lifespan=_lifespan(backend, door, abandon),
     )
-    for part in () if only_mcp else (chat, vectors, searching, documents):
+    for part in () if only_mcp else (chat, vectors, searching, documents, tracing):
         app.include_router(part.routes(backend), responses=ANSWERS)
     app.include_router(telling.routes(backend))
     if door:
@@ -60,6 +61,7 @@ def build(
     described(app)
     # The last one added stands outermost: everything is counted, what is refused too.
     app.add_middleware(errors.Caught)
+    app.add_middleware(tracing.Traced)
     app.add_middleware(Sizes, most=settings.max_body, uploads=settings.max_upload)
     app.add_middleware(Access, keys=backend.keys, local=local, insecure=insecure)
     app.add_middleware(Hardened)
@@ -71,6 +73,7 @@ def build(
 def _lifespan(backend: Backend, door: mcp.Door | None, abandon: Callable[[], None]) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
+        kept = trace.start(backend.settings, backend.kb.home)
         background = {asyncio.create_task(follow(backend))}
         if door:
             background.add(asyncio.create_task(door.run()))
@@ -81,7 +84,9 @@ def _lifespan(backend: Backend, door: mcp.Door | None, abandon: Callable[[], Non
             for task in background:
                 task.cancel()
             await asyncio.wait(background)
-            if not await backend.close():
+            ended = await backend.close()
+            await asyncio.to_thread(kept.close)
+            if not ended:
                 abandon()
 
     return lifespan

@@ -8,12 +8,15 @@ import json
 import logging
 import threading
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from damda import trace
 from damda.assemble.service import Service
 from damda.errors import DamdaError
 from damda.generate.engine import cores
@@ -40,10 +43,19 @@ class Query:
     k: int
     mode: Mode | None
     where: Where | None
+    span: trace.Span = trace.OFF
+    """Of the request that it belongs to."""
 
     def apart(self) -> str:
         """What searches must have in common to be made together."""
         return json.dumps([self.k, self.mode, plain(self.where)], sort_keys=True)
+
+
+class Limits(NamedTuple):
+    """Of a text that a language model writes."""
+
+    max_tokens: int
+    temperature: float
 
 
 class Backend:
@@ -94,21 +106,30 @@ class Backend:
 
     async def search(self, queries: Sequence[Query]) -> list[list[Hit]]:
         """Hits for each query."""
-        return await self._searches.ask(queries)
+        asking = trace.current()
+        return await self._searches.ask([replace(query, span=asking) for query in queries])
 
     async def encode(self, texts: Sequence[str], kind: Kind) -> NDArray[np.float32]:
         """Unit vectors, shape (len(texts), dim)."""
-        return np.stack(await self._texts.ask([(kind, text) for text in texts]))
+        with trace.embeddings(self.service.encoder.id, self.service.encoder.dim, len(texts)):
+            return np.stack(await self._texts.ask([(kind, text) for text in texts]))
 
     async def score(self, query: str, passages: Sequence[str]) -> list[float]:
         """How well each passage answers."""
-        return await self._pairs.ask([(query, passage) for passage in passages])
+        with trace.reranking(self.service.scorer.id, len(passages)):
+            return await self._pairs.ask([(query, passage) for passage in passages])
 
     def answer(
         self, question: str, history: Sequence[Message], where: Where | None
     ) -> AsyncGenerator[Delta | Answer, None]:
         """Sentences as they are checked; last, the Answer."""
-        return self.answering.stream(each(lambda: self.kb.stream(question, history=history, where=where)))
+        asking = trace.current()
+
+        def make() -> Iterator[Delta | Answer]:
+            with asking.current():
+                return self.kb.stream(question, history=history, where=where)
+
+        return self.answering.stream(each(make))
 
     def write(
         self, messages: Sequence[Message], max_tokens: int, temperature: float, stop: Sequence[str]
@@ -116,11 +137,12 @@ class Backend:
         """The bare language model's answer to a conversation."""
         writer = self.service.writer
         assert writer is not None
+        limits = Limits(max_tokens, temperature)
 
         def make() -> Iterator[Delta]:
             return writer.stream(messages, max_tokens=max_tokens, temperature=temperature, stop=stop)
 
-        return self.answering.stream(each(make))
+        return self.answering.stream(each(self._traced(make, messages, limits)))
 
     def complete(
         self, prompt: str, max_tokens: int, temperature: float, stop: Sequence[str]
@@ -128,11 +150,27 @@ class Backend:
         """How the bare language model goes on."""
         writer = self.service.writer
         assert writer is not None
+        limits = Limits(max_tokens, temperature)
 
         def make() -> Iterator[Delta]:
             return writer.complete(prompt, max_tokens=max_tokens, temperature=temperature, stop=stop)
 
-        return self.answering.stream(each(make))
+        return self.answering.stream(each(self._traced(make, [Message("user", prompt)], limits)))
+
+    def _traced(
+        self, make: Callable[[], Iterator[Delta]], said: Sequence[Message], limits: "Limits"
+    ) -> Callable[[], Iterator[Delta]]:
+        """The same text with a span around it, below that of the request."""
+        asking, writer = trace.current(), self.service.writer
+
+        def traced() -> Iterator[Delta]:
+            model = partial(getattr, writer, "id")
+            with trace.generation(said, *limits, parent=asking, model=model) as step:
+                for delta in step.steps(make()):
+                    step.took(delta)
+                    yield delta
+
+        return traced
 
     # --- in threads: a batch -> its results, an error in the place of each that failed --------------------------------
 
@@ -145,7 +183,13 @@ class Backend:
         for rows in groups.values():
             one = queries[rows[0]]
             try:
-                hits = self.kb.search_batch([queries[i].text for i in rows], one.k, where=one.where, mode=one.mode)
+                hits = self.kb.search_batch(
+                    [queries[i].text for i in rows],
+                    one.k,
+                    where=one.where,
+                    mode=one.mode,
+                    parents=[queries[i].span for i in rows],
+                )
             except DamdaError as error:
                 for i in rows:
                     found[i] = error

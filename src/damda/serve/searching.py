@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 import damda
+from damda import trace
 from damda.plain import plain
 from damda.serve import mcp
 from damda.serve.backend import Backend, Query
@@ -44,7 +45,8 @@ def routes(backend: Backend) -> APIRouter:
         where = asked.where.where()
         queries = [Query(asked.query, asked.k, mode, where) for mode in modes]
         found = await until_gone(request, backend.search(queries))
-        return JSONResponse({"results": {mode: plain(hits) for mode, hits in zip(modes, found, strict=True)}})
+        results = {mode: plain(hits) for mode, hits in zip(modes, found, strict=True)}
+        return JSONResponse({"results": results, "trace_id": trace.current().trace_id})
 
     @router.get("/status")
     async def status() -> dict[str, object]:
