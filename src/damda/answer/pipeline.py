@@ -1,16 +1,26 @@
-"""A question to an Answer: retrieve, generate, quote.
+"""A question to an Answer: make it whole, retrieve, generate, quote.
 
 Knows: the order of the steps, and that nothing is said to be found without a quote. Does not know: how any step works.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Protocol
 
-from damda.answer.prompt import messages, not_found, unsupported_mark
+from damda.answer.history import Read
+from damda.answer.prompt import language, messages, not_found, unsupported_mark
 from damda.answer.quote import Documents, Grounder
 from damda.asked import number
 from damda.korean import nfc, sentences
 from damda.types import NOT_FOUND, Analyser, Answer, Delta, Generator, Hit, Message, Quote, Searcher, Usage, Where
+
+
+class Followup(Protocol):
+    """Reads a question with the conversation before it."""
+
+    def read(self, question: str, history: Sequence[Message]) -> Read:
+        """The question as it is to be searched for, and the part of the history that counts."""
+        ...
 
 
 class Pipeline:
@@ -23,6 +33,7 @@ class Pipeline:
         analyser: for sentences in other words than the passages'.
         passages: how many passages the generator sees.
         max_tokens, temperature: handed to the generator.
+        followup: makes follow-up questions whole; None: each question is searched for as it is.
     """
 
     def __init__(
@@ -35,10 +46,12 @@ class Pipeline:
         passages: int,
         max_tokens: int,
         temperature: float,
+        followup: Followup | None = None,
     ) -> None:
         self._searcher, self._generator = searcher, generator
         self._documents, self._analyser = documents, analyser
         self._passages, self._max_tokens, self._temperature = passages, max_tokens, temperature
+        self._followup = followup
 
     def ask(
         self,
@@ -64,16 +77,18 @@ class Pipeline:
         """Sentences as they are made and checked, each with the number of its quote; last, the Answer.
 
         A sentence is given out once it is tied to a quote or marked as unsupported, and not before one is tied.
-        ``passages`` stand in for a search.
+        ``passages`` stand in for a search. A follow-up is searched for, and answered, as it was made whole; what is
+        said to people about the answer is in the language of their own question.
         """
         question = nfc(question.strip())
+        asked, history = self._followup.read(question, history) if self._followup and history else (question, history)
         hits = list(passages or ())
         if passages is None and question:
-            (hits,) = self._searcher.search([question], self._passages, where)
-        draft = _Draft(question, Grounder(hits, self._documents, self._analyser))
+            (hits,) = self._searcher.search([asked], self._passages, where)
+        draft = _Draft(question, asked, Grounder(hits, self._documents, self._analyser))
         if hits:
             deltas = self._generator.stream(
-                messages(question, hits, history),
+                messages(asked, hits, history, tongue=language(question)),
                 passages=hits,
                 max_tokens=self._max_tokens,
                 temperature=self._temperature,
@@ -87,9 +102,9 @@ class Pipeline:
 class _Draft:
     """An answer in the making."""
 
-    def __init__(self, question: str, grounder: Grounder) -> None:
-        self._question, self._grounder = question, grounder
-        self._wanted = number(question)
+    def __init__(self, question: str, asked: str, grounder: Grounder) -> None:
+        self._question, self._asked, self._grounder = question, asked, grounder
+        self._wanted = number(asked)
         self._raw = ""
         self._done = 0  # characters of the raw text that were given out
         self._text = ""
@@ -151,4 +166,5 @@ class _Draft:
             hits=tuple(hits),
             unsupported=tuple(self._unsupported),
             usage=self._usage,
+            asked=self._asked if self._asked != self._question else "",
         )
