@@ -152,7 +152,7 @@ def test_what_takes_whose_place_is_told_by_nearness_where_grammar_does_not(morph
 
 
 def test_the_newest_turns_that_fit_are_kept_whole() -> None:
-    history = [Message(r, t) for r, t in (("user", "a b"), ("assistant", "c d"), ("user", "e"), ("assistant", "f g"))]
+    history = [Message("user", "a b"), Message("assistant", "c d"), Message("user", "e"), Message("assistant", "f g")]
     assert recent(history, words, 7) == history
     assert recent(history, words, 6) == history[2:]
     assert recent(history, words, 3) == history[2:]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from damda.answer import grammar
 from damda.answer.prompt import language
-from damda.types import Message, Tagger
+from damda.types import Message, Morpheme, Tagger
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Rules:
         alone, together = self._nearness([body, f"{body} {head}"])
         return together - alone >= (MARGIN if kind == "open" else 0)
 
-    def _put(self, body: str, tokens: Sequence[grammar.Morpheme], head: str, both: str) -> str:
+    def _put(self, body: str, tokens: Sequence[Morpheme], head: str, both: str) -> str:
         """The head with a fragment's only noun phrase in the place of one of its own; "" where that can't be told."""
         new = grammar.phrases(body, tokens)
         if len(new) != 1 or grammar.has_verb(tokens):

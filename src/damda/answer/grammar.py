@@ -50,8 +50,8 @@ _POINTS = frozenset("그거 그것 거기 그곳 그쪽 그때 그분 걔 이거
 _POINTS_BEFORE = frozenset("그 이 저 그런 이런".split())
 # Nouns that say when, how much or how, but not what about.
 _VAGUE = frozenset(
-    "언제 얼마 며칠 몇 전 후 뒤 앞 안 때 경우 동안 이상 이하 이내 최대 최소 처음 다음 사람 방법 중 정도 가능 필요 무엇 뭐 데 말"
-    " 하루 이틀 매일 매년 매월 매주 이유 기준 나중 지금 오늘 내일 어제".split()
+    "언제 얼마 며칠 몇 전 후 뒤 앞 안 때 경우 동안 이상 이하 이내 최대 최소 처음 다음 사람 방법 중 정도 가능 필요 무엇"
+    " 뭐 데 말 하루 이틀 매일 매년 매월 매주 이유 기준 나중 지금 오늘 내일 어제".split()
 )
 _MARKS = frozenset("SF SP SS SE SO SY SSO SSC".split())
 
@@ -100,7 +100,12 @@ def _points(said: Sequence[Morpheme]) -> bool:
     for n, token in enumerate(said):
         if token.form in _POINTS and token.tag in ("NP", "NNG"):
             return True
-        if token.tag == "MM" and token.form in _POINTS_BEFORE and n + 1 < len(said) and said[n + 1].tag in _NOUN | {"NNB"}:
+        if (
+            token.tag == "MM"
+            and token.form in _POINTS_BEFORE
+            and n + 1 < len(said)
+            and said[n + 1].tag in _NOUN | {"NNB"}
+        ):
             return True
         if _plain(said, n):
             return False
@@ -179,8 +184,8 @@ def _shape(word: str) -> str:
 
 
 _ASKS = frozenset(
-    "is are was were am be do does did can could may might must should will would has have had what which who whom whose"
-    " when where why how".split()
+    "is are was were am be do does did can could may might must should will would has have had what which who whom"
+    " whose when where why how".split()
 )
 _REFERS = frozenset(
     "it its they them their theirs he she him her his there those these this that one ones same such here".split()
@@ -188,7 +193,8 @@ _REFERS = frozenset(
 _ABOUT = re.compile(r"(?:what|how) (?:about|if)\b|(?:what )?else\b", re.IGNORECASE)
 _EMPTY = re.compile(  # words of `_REFERS` that refer to nothing
     r"\b(?:is|are|was|were) there\b|\bthere (?:is|are)\b|\bthis (?:year|month|week)\b"
-    r"|\bis it (?=ok|okay|all right|possible|allowed|permitted|necessary|required|safe|true)\b|\bhow long does it take\b",
+    r"|\bis it (?=ok|okay|all right|possible|allowed|permitted|necessary|required|safe|true)\b"
+    r"|\bhow long does it take\b",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[A-Za-z0-9'’-]+")

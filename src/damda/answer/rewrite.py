@@ -91,8 +91,8 @@ class Rewriter:
         said = ""
         for delta in self._generator.stream(prompt(question, history), max_tokens=_MAX_TOKENS, temperature=0.0):
             said += delta.text
-            if len(said) > 10 * (len(question) + _LONGER):
-                break
+            if "\n" in said.strip() or len(said) > len(question) + 2 * _LONGER:
+                break  # it can't be used any more
         label = _LABELS[language(question)][3]
         return _WRAPPING.sub("", _WRAPPING.sub("", said).removeprefix(f"{label}:"))
 

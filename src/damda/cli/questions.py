@@ -87,8 +87,8 @@ def chat(
 ) -> None:
     """Ask one question after another; an empty line or Ctrl-D ends it. Questions may also come from a pipe, one a line.
 
-    A follow-up ("수습 직원은?", "What about contractors?") is made whole from the questions before it, and shown as it was
-    searched for; answer.followup says how.
+    A follow-up ("수습 직원은?", "What about contractors?") is made whole from the questions before it, and shown as it
+    was searched for; answer.followup says how.
     """
     from damda.types import Message
 
