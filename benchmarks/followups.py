@@ -199,9 +199,10 @@ def slowness(talks: Sequence[Sequence[Turn]], ways: dict[str, Whole]) -> dict[st
     """Median time of making a question whole that was not seen before."""
     times: dict[str, list[float]] = {}
     for name, whole in ways.items():
-        if isinstance(whole, Rules):
-            whole.join.cache_clear()
         for talk in talks[:20]:
+            for rules in ways.values():
+                if isinstance(rules, Rules):
+                    rules.join.cache_clear()
             begun = time.perf_counter()
             whole(talk[1].question, [Message("user", talk[0].question), Message("assistant", "답 [1]")])
             times.setdefault(name, []).append(1000 * (time.perf_counter() - begun))

@@ -14,7 +14,7 @@ from damda.types import Morpheme
 Kind = Literal["fragment", "reference", "bare", "thin", "open", "alone"]
 """fragment: no sentence ("수습 직원은?"); reference: points back ("그건 얼마예요?"); bare: a sentence without a noun
 ("왜 미뤄졌어요?"); thin: its only noun is its verb's ("언제까지 신청해야 하나요?"); open: a sentence with one or two
-nouns, which may stand alone or not ("휴가는 며칠이에요?"); alone: a sentence with more of them."""
+nouns and at most three content words, which may stand alone or not ("휴가는 며칠이에요?"); alone: one with more."""
 
 _OPENING = re.compile(
     r"(?:(?:아니(?:요|오)?|아|음|네|예|참|혹시|또|그럼|그러면|그렇다면|그런데|근데|그리고|그래서|그래도|그렇군요|알겠습니다|감사합니다"
@@ -69,7 +69,8 @@ def korean(tokens: Sequence[Morpheme]) -> Kind:
         return "fragment" if len(nouns) <= _SHORT and not keywords else "open"
     verbs = sum(token.tag in ("XSV", "XSA") for token in said)
     if nouns or verbs > 1:
-        return "open" if len(nouns) <= _SHORT else "alone"
+        acts = verbs + sum(token.tag in ("VV", "VA") and token.form not in _WEAK for token in said)
+        return "open" if len(nouns) <= _SHORT and len(nouns) + acts <= _SHORT + 1 else "alone"
     return "thin" if verbs else "bare"
 
 
@@ -78,6 +79,8 @@ _SHORT = 2
 _ENDS = frozenset("EF NNG NNP SL SN".split())
 """What a question ends with that is a whole sentence, or keywords."""
 _WHILE = frozenset(("때", "경우"))
+_WEAK = frozenset("하 되 있 없 이 같 어떻 그렇 이렇 알리".split())
+"""Verbs that nearly every question has."""
 
 
 def has_verb(tokens: Sequence[Morpheme]) -> bool:
