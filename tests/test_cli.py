@@ -181,6 +181,21 @@ def test_questions_from_a_pipe(open_fake: Opener, folder: Path) -> None:
     assert result.stdout.count("[1] ") >= 2
 
 
+def test_chat_shows_a_follow_up_as_it_was_searched_for(open_fake: Opener, folder: Path) -> None:
+    talk = ["chat", str(folder), "-q", "--set", "answer.threshold=0"]
+    result = runner.invoke(app, talk, input="How many days of leave are there a year?\nAnd for interns?\n")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("searched for:") == 1
+    assert "searched for: for interns? How many days of leave are there a year?" in result.stdout
+    off = runner.invoke(app, [*talk, "--set", "answer.followup=off"], input="Leave days?\nAnd for interns?\n")
+    assert off.exit_code == 0 and "searched for" not in off.stdout
+
+
+def test_a_model_for_follow_ups_has_to_be_one(folder: Path) -> None:
+    result = run("chat", folder, "--set", "answer.followup=model")
+    assert isinstance(result.exception, ConfigError) and "answer.generator" in str(result.exception)
+
+
 def test_every_command_has_help_with_an_example() -> None:
     assert main.__doc__
     for command in ("index", "ask", "chat", "search", "status", "models", "doctor"):

@@ -106,6 +106,11 @@ class AnswerSettings(Section):
     threshold: float | None = Field(default=None, ge=0, le=1, description="extract: below it, 'not found'")
     max_tokens: int = Field(default=512, ge=1, description="most tokens that a language model writes")
     temperature: float = Field(default=0.0, ge=0, le=2, description="0: the same answer every time")
+    followup: Literal["auto", "rules", "model", "off"] = Field(
+        default="auto",
+        description="how a follow-up question is made whole from the conversation: rules; model: the generator's, the "
+        "rules where it fails; auto: model for remote, else rules; off: searched for as it is",
+    )
     history_tokens: int = Field(
         default=1000, ge=0, description="of the conversation, by the encoder's tokenizer, that a follow-up is read with"
     )

@@ -176,7 +176,8 @@ class KnowledgeBase:
 
         Args:
             question: in the documents' language.
-            history: what was said before, for language models.
+            history: what was said before: a follow-up is made whole from it (``answer.asked``), and language models
+                see it.
             where: which documents count.
             passages: hits of a search of your own to answer from, instead of searching.
         """

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from damda.errors import ConfigError
+from damda.types import Morpheme
 
 if TYPE_CHECKING:
     from kiwipiepy import Kiwi
@@ -190,6 +191,13 @@ class Morphemes:
         return [
             [form for token in tokens for form in self._forms(token.form, token.tag)]
             for tokens in kiwi.tokenize([nfc(text) for text in texts])
+        ]
+
+    def tags(self, texts: Sequence[str]) -> list[list[Morpheme]]:
+        """All morphemes of each text, in order, with their places in it; irregular verbs have no tag of their own."""
+        return [
+            [Morpheme(token.form, token.tag.split("-")[0], token.start, token.end) for token in tokens]
+            for tokens in self.load().tokenize(list(texts))
         ]
 
     def load(self) -> "Kiwi":

@@ -2,8 +2,8 @@
 
 Knows: how the two processes talk. Does not know: which morphemes count (see ``korean.py``).
 
-Run as ``python -m damda.morphemes [DICTIONARY]``. A request is a line of JSON, a list of texts; the answer is one too,
-either a list of lists of words or {"error"}.
+Run as ``python -m damda.morphemes [DICTIONARY]``. A request is a line of JSON, a list of texts, or {"tags"} with one;
+the answer is one too: a list of lists of words, or of morphemes, or {"error"}.
 """
 
 import json
@@ -11,10 +11,12 @@ import signal
 import sys
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 from damda.child import Child, answers
 from damda.errors import ConfigError, DamdaError
 from damda.korean import Morphemes
+from damda.types import Morpheme
 
 
 class MorphemeProcess:
@@ -42,22 +44,26 @@ class MorphemeProcess:
             ConfigError: the user dictionary is none.
             DamdaError: the process was killed, and a second one too.
         """
-        if not texts:
-            return []
-        request = json.dumps(list(texts)).encode("ascii") + b"\n"
+        answer: list[list[str]] = self._ask(list(texts)) if texts else []
+        return answer
+
+    def tags(self, texts: Sequence[str]) -> list[list[Morpheme]]:
+        """As ``Morphemes.tags``; raises as `content` does."""
+        answer: list[list[tuple[str, str, int, int]]] = self._ask({"tags": list(texts)}) if texts else []
+        return [[Morpheme(*morpheme) for morpheme in morphemes] for morphemes in answer]
+
+    def _ask(self, asked: list[str] | dict[str, list[str]]) -> Any:  # noqa: ANN401  JSON, as the request wants it
+        request = json.dumps(asked).encode("ascii") + b"\n"
         try:
-            answer = self._ask(request)
+            line = self._child.ask(request)
         except EOFError:  # killed, maybe for its memory by the system; a second time is no accident
             try:
-                answer = self._ask(request)
+                line = self._child.ask(request)
             except EOFError as error:
                 raise DamdaError(
                     "Kiwi, the morphological analyser, was killed or crashed twice: is there 1 GB of free memory?"
                 ) from error
-        return answer
-
-    def _ask(self, request: bytes) -> list[list[str]]:
-        answer: list[list[str]] | dict[str, str] = json.loads(self._child.ask(request))
+        answer = json.loads(line)
         if isinstance(answer, dict):
             raise ConfigError(answer["error"])
         return answer
@@ -81,7 +87,10 @@ def main() -> None:
     else:
         broken = {}
     for line in sys.stdin.buffer:
-        out.write(json.dumps(broken or analyser.content(json.loads(line))).encode("ascii") + b"\n")
+        asked = json.loads(line)
+        if not broken:
+            answer = analyser.tags(asked["tags"]) if isinstance(asked, dict) else analyser.content(asked)
+        out.write(json.dumps(broken or answer).encode("ascii") + b"\n")
         out.flush()
 
 

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -245,6 +245,21 @@ class Analyser(Protocol):
     def id(self) -> str: ...
 
     def content(self, texts: Sequence[str]) -> list[list[str]]: ...
+
+
+class Morpheme(NamedTuple):
+    """A morpheme as it stands in a text: ``text[start:end]``, ``form`` in its dictionary form, Kiwi's ``tag``."""
+
+    form: str
+    tag: str
+    start: int
+    end: int
+
+
+class Tagger(Protocol):
+    """Text to its morphemes, all of them, in order."""
+
+    def tags(self, texts: Sequence[str]) -> list[list[Morpheme]]: ...
 
 
 class Library(Protocol):

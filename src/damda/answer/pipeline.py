@@ -1,17 +1,27 @@
-"""A question to an Answer: retrieve, generate, quote.
+"""A question to an Answer: make it whole, retrieve, generate, quote.
 
 Knows: the order of the steps, and that nothing is said to be found without a quote. Does not know: how any step works.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from damda import trace
-from damda.answer.prompt import messages, not_found, unsupported_mark
+from damda.answer.history import Read
+from damda.answer.prompt import language, messages, not_found, unsupported_mark
 from damda.answer.quote import Documents, Grounder
 from damda.asked import number
 from damda.korean import nfc, sentences
 from damda.types import NOT_FOUND, Analyser, Answer, Delta, Generator, Hit, Message, Quote, Searcher, Usage, Where
+
+
+class Followup(Protocol):
+    """Reads a question with the conversation before it."""
+
+    def read(self, question: str, history: Sequence[Message]) -> Read:
+        """The question as it is to be searched for, and the part of the history that counts."""
+        ...
 
 
 class Pipeline:
@@ -25,6 +35,7 @@ class Pipeline:
         passages: how many passages the generator sees.
         max_tokens, temperature: handed to the generator.
         source: what traces call the documents.
+        followup: makes follow-up questions whole; None: each question is searched for as it is.
     """
 
     def __init__(
@@ -38,11 +49,13 @@ class Pipeline:
         max_tokens: int,
         temperature: float,
         source: str = "",
+        followup: Followup | None = None,
     ) -> None:
         self._searcher, self._generator = searcher, generator
         self._documents, self._analyser = documents, analyser
         self._passages, self._max_tokens, self._temperature = passages, max_tokens, temperature
         self._source = source
+        self._followup = followup
 
     def ask(
         self,
@@ -68,7 +81,8 @@ class Pipeline:
         """Sentences as they are made and checked, each with the number of its quote; last, the Answer.
 
         A sentence is given out once it is tied to a quote or marked as unsupported, and not before one is tied.
-        ``passages`` stand in for a search.
+        ``passages`` stand in for a search. A follow-up is searched for, and answered, as it was made whole; what is
+        said to people about the answer is in the language of their own question.
         """
         # The caller's span, as it is now: when the first item is wanted, another thread may be asking.
         return self._stream(nfc(question.strip()), history, where, passages, trace.current())
@@ -82,17 +96,32 @@ class Pipeline:
         caller: trace.Span,
     ) -> Iterator[Delta | Answer]:
         with trace.answering(question, parent=caller) as whole:
+            asked, history = self._made_whole(question, history, whole)
             hits = list(passages or ())
             if passages is None and question:
-                hits = self._search(question, where, whole)
-            draft = _Draft(question, Grounder(hits, self._documents, self._analyser), whole)
+                hits = self._search(asked, where, whole)
+            draft = _Draft(question, asked, Grounder(hits, self._documents, self._analyser), whole)
             if hits:
-                for delta in self._generate(messages(question, hits, history), hits, whole):
+                prompt = messages(asked, hits, history, tongue=language(question))
+                for delta in self._generate(prompt, hits, whole):
                     yield from draft.add(delta)
                 yield from draft.close()
             answer = draft.answer(hits)
             trace.answered(whole, answer)
         yield answer
+
+    def _made_whole(
+        self, question: str, history: Sequence[Message], whole: trace.Span
+    ) -> tuple[str, Sequence[Message]]:
+        """The question as it is searched for, and what of the conversation is shown to a language model."""
+        if self._followup is None or not history:
+            return question, history
+        with trace.span("follow-up", parent=whole) as step:
+            asked, kept = self._followup.read(question, history)
+            step.set({"damda.turns": len(kept), "damda.made_whole": asked != question})
+            if step.content:
+                step.set({"damda.asked": asked})
+        return asked, kept
 
     def _search(self, question: str, where: Where | None, whole: trace.Span) -> list[Hit]:
         with trace.retrieval(self._source, self._searcher.id, [question], self._passages, [whole]) as step:
@@ -112,9 +141,9 @@ class Pipeline:
 class _Draft:
     """An answer in the making."""
 
-    def __init__(self, question: str, grounder: Grounder, whole: trace.Span) -> None:
-        self._question, self._grounder, self._whole = question, grounder, whole
-        self._wanted = number(question)
+    def __init__(self, question: str, asked: str, grounder: Grounder, whole: trace.Span) -> None:
+        self._question, self._asked, self._grounder, self._whole = question, asked, grounder, whole
+        self._wanted = number(asked)
         self._raw = ""
         self._done = 0  # characters of the raw text that were given out
         self._text = ""
@@ -178,5 +207,6 @@ class _Draft:
             hits=tuple(hits),
             unsupported=tuple(self._unsupported),
             usage=self._usage,
+            asked=self._asked if self._asked != self._question else "",
             trace_id=self._whole.trace_id,
         )

@@ -37,13 +37,14 @@ def unsupported_mark(question: str) -> str:
     return _UNSUPPORTED[language(question)]
 
 
-def messages(question: str, hits: Sequence[Hit], history: Sequence[Message] = ()) -> list[Message]:
+def messages(question: str, hits: Sequence[Hit], history: Sequence[Message] = (), *, tongue: str = "") -> list[Message]:
     """System message with rules and passages, then the conversation so far, then the question alone.
 
-    The passages come before anything that changes from turn to turn, so that a server's prefix cache can keep them.
+    ``tongue`` is the language of the rules; "": the question's. The passages come before anything that changes from
+    turn to turn, so that a server's prefix cache can keep them.
     """
     passages = "\n\n".join(f"[{n}] {_place(hit)}\n{hit.chunk.text}" for n, hit in enumerate(hits, 1))
-    system = f"{_RULES[language(question)]}\n\n{passages}"
+    system = f"{_RULES[tongue or language(question)]}\n\n{passages}"
     return [Message("system", system), *history, Message("user", question)]
 
 

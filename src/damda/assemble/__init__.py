@@ -12,7 +12,7 @@ from typing import Any
 
 from damda import config, weights
 from damda.answer.pipeline import Pipeline
-from damda.assemble import models
+from damda.assemble import conversation, models
 from damda.config import Settings
 from damda.embed.encoder import OnnxEncoder
 from damda.errors import ConfigError, DamdaError
@@ -118,15 +118,17 @@ def assemble(
         passages=settings.image.passages,
     )
     searchers = make_searchers(settings, store, encoder, analyser)
+    generator = generator or make_generator(settings, encoder, analyser, store, writer)
     pipeline = Pipeline(
         searchers[settings.search.mode](),
-        generator or make_generator(settings, encoder, analyser, store, writer),
+        generator,
         store.document,
         analyser,
         passages=settings.answer.passages,
         max_tokens=settings.answer.max_tokens,
         temperature=settings.answer.temperature,
         source=root.name,
+        followup=conversation.make_followup(settings, encoder, analyser, store, generator),
     )
     return KnowledgeBase(
         root,

@@ -88,7 +88,8 @@ def chat(
 ) -> None:
     """Ask one question after another; an empty line or Ctrl-D ends it. Questions may also come from a pipe, one a line.
 
-    Language models see the conversation so far; the search sees each question alone.
+    A follow-up ("수습 직원은?", "What about contractors?") is made whole from the questions before it, and shown as it
+    was searched for; answer.followup says how.
     """
     from damda.types import Message
 
@@ -100,7 +101,6 @@ def chat(
         for question in _questions():
             answer = _streamed(kb, question, history, where, verbose=verbose)
             history += [Message("user", question), Message("assistant", answer.text)]
-            del history[:-_HISTORY]
 
 
 @app.command(
@@ -164,10 +164,6 @@ def search(
         show.as_json(found)
     else:
         show.hits(found, kb.root, verbose=verbose)
-
-
-# Turns of a conversation that a language model is shown.
-_HISTORY = 8
 
 
 def _where(source: str | None, glob: str | None, meta: list[str] | None) -> "Where | None":

@@ -107,6 +107,9 @@ def answer(given: Answer, root: Path, *, verbose: bool, text: bool = True) -> No
     """An answer with its quotes and where they stand."""
     if text:
         out.print(escape(given.text))
+    if given.asked:
+        label = "searched for:" if given.asked.isascii() else "찾은 말:"
+        out.print(f"\n {label} {escape(given.asked)}", style="dim")
     if given.quotes:
         out.print()
     for n, quote in enumerate(given.quotes, 1):

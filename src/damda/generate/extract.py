@@ -56,13 +56,13 @@ class Gated:
     """
 
     def __init__(self, generator: Generator, reader: Reader, *, threshold: float | None = None) -> None:
-        self._generator, self._reader = generator, reader
+        self.generator, self._reader = generator, reader
         self._threshold = THRESHOLD if threshold is None else threshold
 
     @property
     def id(self) -> str:
         """The generator's, with the gate's threshold: another threshold refuses other questions."""
-        return f"{self._generator.id}(gate-2(threshold={self._threshold:g}))"
+        return f"{self.generator.id}(gate-2(threshold={self._threshold:g}))"
 
     def stream(
         self,
@@ -79,6 +79,6 @@ class Gated:
         if confidence < self._threshold:
             yield Delta(NOT_FOUND, "stop", Usage())
             return
-        yield from self._generator.stream(
+        yield from self.generator.stream(
             messages, passages=passages, max_tokens=max_tokens, temperature=temperature, stop=stop
         )
