@@ -132,6 +132,15 @@ def test_a_question_that_stands_alone_is_left_as_it_is(morphemes: Morphemes) -> 
     assert rules("수습 직원은?", [Message("assistant", "안녕하세요.")]) == "수습 직원은?"
 
 
+def test_greetings_and_thanks_are_neither_read_nor_read_with(morphemes: Morphemes) -> None:
+    rules = Rules(morphemes, near(100.0))
+    for greeting in ("안녕하세요", "안녕하세요!", "hello", "Hi,"):
+        assert rules("수습 직원은?", said(greeting)) == "수습 직원은?"
+    before = "국내 출장은 누가 승인하나요?"
+    assert rules("네, 감사합니다.", said(before)) == "네, 감사합니다."
+    assert rules("해외 출장은?", said(before, "감사합니다!")) == "해외 출장은 누가 승인하나요?"
+
+
 def test_a_sentence_with_a_noun_follows_up_when_a_passage_is_clearly_nearer_to_both(morphemes: Morphemes) -> None:
     before, question = "자녀가 결혼하면 경조금이 얼마인가요?", "휴가는 며칠이에요?"
     seen: list[str] = []

@@ -62,6 +62,8 @@ class Rules:
         return joined.whole
 
     def _join(self, question: str, head: str) -> Joined:
+        if grammar.only_opens(question):
+            return Joined(question, head, "alone")
         body = question[grammar.opening(question) :]
         if not head:
             return Joined(question, body, "alone")

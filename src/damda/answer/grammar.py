@@ -18,7 +18,8 @@ nouns and at most three content words, which may stand alone or not ("휴가는 
 
 _OPENING = re.compile(
     r"(?:(?:아니(?:요|오)?|아|음|네|예|참|혹시|또|그럼|그러면|그렇다면|그런데|근데|그리고|그래서|그래도|그렇군요|알겠습니다|감사합니다"
-    r"|고마워요?|그게 아니라|그거 말고|no|not that|ok|okay|so|and|but|then|also|sorry|thanks|thank you|i mean)"
+    r"|고마워요?|안녕(?:하세요|하십니까)?|반갑습니다|그게 아니라|그거 말고|no|not that|ok|okay|so|and|but|then"
+    r"|also|sorry|thanks|thank you|i mean|hello|hi|hey)"
     r"(?:[\s,.!~…]+|$))+",
     re.IGNORECASE,
 )
@@ -28,6 +29,12 @@ def opening(question: str) -> int:
     """Where a question begins after "그럼", "아니,", "And" and the like; 0 where nothing else is left."""
     match = _OPENING.match(question)
     return match.end() if match and question[match.end() :].strip(" ?？.!~") else 0
+
+
+def only_opens(question: str) -> bool:
+    """Whether nothing is asked: "안녕하세요", "네, 감사합니다."."""
+    match = _OPENING.match(question)
+    return match is not None and not question[match.end() :].strip(" ?？.!~")
 
 
 @dataclass(frozen=True, slots=True)
