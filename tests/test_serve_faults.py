@@ -9,9 +9,8 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,7 +21,6 @@ import pytest
 from fakes import FakeEncoder, until
 from serving import DOCUMENTS, SECRET, WRITER, Child, Served, Told, built, documents, served, serving
 
-from damda.errors import StoreError
 from damda.ingest import sync as sync_module
 from damda.knowledge import KnowledgeBase
 from damda.serve.app import build
@@ -71,7 +69,7 @@ def told() -> Iterator[Told]:
     model.go.set()
 
 
-# --- a language model elsewhere ----------------------------------------------------------------------------------------
+# --- a language model elsewhere --------------------------------------------------------------------------------------
 
 
 class Elsewhere(http.server.BaseHTTPRequestHandler):
@@ -152,7 +150,7 @@ def test_searches_go_on_while_a_model_hangs(root: Path, elsewhere: dict[str, Any
         error_of(hanging.result(), 502)
 
 
-# --- clients that leave, and crowds ------------------------------------------------------------------------------------
+# --- clients that leave, and crowds ----------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -239,7 +237,7 @@ def test_a_panic_in_native_code_is_answered(root: Path, monkeypatch: pytest.Monk
         assert finds(client, "library")
 
 
-# --- uploads -------------------------------------------------------------------------------------------------------------
+# --- uploads ---------------------------------------------------------------------------------------------------------
 
 
 def bomb() -> bytes:
@@ -335,7 +333,7 @@ def test_a_full_disk(tmp_path: Path, small_disk: Path, full: str) -> None:
         assert finds(client, "smallword") == {f"{FOLDER}/small.md"}
 
 
-# --- the folder and the index --------------------------------------------------------------------------------------------
+# --- the folder and the index ----------------------------------------------------------------------------------------
 
 
 def test_two_services_over_one_home(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -444,7 +442,7 @@ def test_many_threads(root: Path, told: Told, monkeypatch: pytest.MonkeyPatch) -
         assert not backend._searches.requests and not backend._texts.requests
 
 
-# --- processes and signals -------------------------------------------------------------------------------------------------
+# --- processes and signals -------------------------------------------------------------------------------------------
 
 
 def refused(url: str) -> bool:
