@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -26,14 +27,14 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 def operations(description: Mapping[str, Any]) -> list[Any]:
     """Each operation of an OpenAPI description, as schemathesis has it."""
     schema = schemathesis.openapi.from_dict(dict(description))
-    return [result.ok() for result in schema.get_all_operations()]
+    return [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
 
 
 MODELS = ("damda", "llm", "acme/told-1", "e5-small-koen", "e5-small-koen:query", "none")
 ASKED = ("연차 휴가는 며칠?", "nothing", "drip 1", "\\ ' \" % \x00", "library opens")
 
 
-def meant(case: Case, model: str, question: str) -> None:
+def meant(case: Case[Any], model: str, question: str) -> None:
     """Half of the good requests name a model that there is, and end with a question: else all are refused alike."""
     if isinstance(case.body, dict) and "model" in case.body:
         case.body["model"] = model
@@ -82,7 +83,7 @@ def fuzz(operation: Any, url: str, examples: int, number: int) -> "Counter[int]"
                 question=st.sampled_from(ASKED),
                 better=st.booleans() if mode.is_positive else st.just(False),
             )
-            def send(case: Case, model: str, question: str, better: bool) -> None:
+            def send(case: Case[Any], model: str, question: str, better: bool) -> None:
                 if better:
                     meant(case, model, question)
                 answer = case.call(base_url=url, session=session, timeout=30)

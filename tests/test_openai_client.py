@@ -326,7 +326,8 @@ def test_rerank(plain: httpx.Client) -> None:
     top = plain.post("/v1/rerank", json={**asked, "top_n": 1, "model": ENCODER}).json()
     assert len(top["results"]) == 1
     assert plain.post("/v1/rerank", json={**asked, "model": "other"}).status_code == 404
-    for wrong in ({"documents": []}, {"top_n": 0}, {"documents": [1]}):
+    wrongs: list[dict[str, Any]] = [{"documents": []}, {"top_n": 0}, {"documents": [1]}]
+    for wrong in wrongs:
         assert plain.post("/v1/rerank", json={**asked, **wrong}).status_code == 400
 
 
