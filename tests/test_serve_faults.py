@@ -442,6 +442,18 @@ def test_many_threads(root: Path, told: Told, monkeypatch: pytest.MonkeyPatch) -
         assert not backend._searches.requests and not backend._texts.requests
 
 
+def test_damaged_traces_hold_nothing_up(root: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    built(root, {"home": str(home)})
+    (home / "traces.sqlite").write_bytes(b"no database" * 1000)
+    with serving(root, {**WRITER, "home": str(home)}, writer=Told()) as server, server.client() as client:
+        for _ in range(3):
+            answer = client.post(LLM, json=asking(SECRET, "damda"))
+            assert answer.status_code == 200 and answer.json()["damda"]["found"]
+        error_of(client.get("/api/traces"), 503)
+        assert finds(client, "library")
+
+
 # --- processes and signals -------------------------------------------------------------------------------------------
 
 

@@ -94,6 +94,10 @@ def test_texts_that_are_hard_to_store_or_to_look_for(server: Served, text: str) 
         (CHAT, {"model": "llm", "messages": [{"role": "user", "content": text}], "stop": [text[:900]]}),
     ]
     with server.client() as client:
+        trace_id = client.post("/api/search", json={"query": "연차"}).json()["trace_id"]
+        feedback = json.dumps({"score": 1, "comment": text}).encode()
+        kept = client.post(f"/api/traces/{trace_id}/feedback", content=feedback)
+        assert kept.status_code in (200, 400), kept.text
         for path, body in requests:
             for stream in (False, True):
                 content = json.dumps({**body, **({"stream": stream} if path == CHAT else {})}).encode()

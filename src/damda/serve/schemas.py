@@ -81,6 +81,8 @@ _LISTED = obj(
     failed=rows(obj(source=TEXT, error=TEXT, uploaded=BOOL)),
 )
 _DOCUMENT = obj(id=TEXT, text=TEXT, title=TEXT, source=TEXT, version=TEXT, meta=by_name(TEXT), pages=rows(INT))
+_TRACE = obj(trace_id=TEXT, name=TEXT, started=NUMBER, seconds=maybe(NUMBER), status=TEXT, question=maybe(TEXT))
+_SPAN = obj(span_id=TEXT, parent_id=maybe(TEXT), name=TEXT, start=NUMBER, seconds=NUMBER, status=TEXT, attributes=ANY)
 
 JSON, STREAM, PLAIN = "application/json", "text/event-stream", "text/plain"
 
@@ -99,7 +101,10 @@ SUCCESS: dict[tuple[str, str], dict[str, Schema]] = {
     ("post", "/v1/rerank"): _in(obj(model=TEXT, results=rows(obj(index=INT, relevance_score=maybe(NUMBER))))),
     ("get", "/v1/models"): _in(obj(object=TEXT, data=rows(_MODEL))),
     ("get", "/v1/models/{model}"): _in(_MODEL),
-    ("post", "/api/search"): _in(obj(results=by_name(rows(_HIT)))),
+    ("post", "/api/search"): _in(obj(results=by_name(rows(_HIT)), trace_id=TEXT)),
+    ("get", "/api/traces"): _in(obj(traces=rows(_TRACE), next=maybe(NUMBER))),
+    ("get", "/api/traces/{trace_id}"): _in({**_TRACE, "properties": {**_TRACE["properties"], "spans": rows(_SPAN)}}),
+    ("post", "/api/traces/{trace_id}/feedback"): _in(obj(trace_id=TEXT, score=INT)),
     ("get", "/api/status"): _in(_STATUS),
     ("get", "/api/documents"): _in(_LISTED),
     ("post", "/api/documents"): _in(_CHANGED, STREAM),
