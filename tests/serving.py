@@ -29,6 +29,7 @@ from damda.assemble.service import Service, service
 from damda.config import Settings
 from damda.serve.app import build
 from damda.serve.backend import Backend
+from damda.serve.lanes import Attended
 from damda.types import NO_META, NOT_FOUND, Delta, Hit, Message, Usage, Writer
 
 CHILD = Path(__file__).with_name("serve_child.py")
@@ -136,7 +137,8 @@ def built(
 ) -> Service:
     """A service with fakes; what is in the folder is stored."""
     with faked(encoder, writer):
-        made = service(root, config.load(flags={"serve.port": 0, "serve.rescan": 0, **settings}, env={}))
+        flags = {"serve.port": 0, "serve.rescan": 0, **settings}
+        made = service(root, config.load(flags=flags, env={}), attended=Attended)
     if any(path.is_file() for path in root.rglob("*")):
         made.kb.sync()
     return made
@@ -167,7 +169,10 @@ def served(app: FastAPI, host: str = "127.0.0.1") -> Iterator[Served]:
     thread.start()
     try:
         until(lambda: server.started or not thread.is_alive())
-        yield Served(app, f"http://{host}:{server.servers[0].sockets[0].getsockname()[1]}")
+        ready = Served(app, f"http://{host}:{server.servers[0].sockets[0].getsockname()[1]}")
+        with ready.client() as client:
+            client.get("/health")  # FastAPI builds its routes with the first request, and not for two threads at once
+        yield ready
     finally:
         server.should_exit = True
         thread.join(30)

@@ -1,5 +1,6 @@
 """Settings -> what a service has beside the knowledge base: a scorer, a bare language model, names of models."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,13 +35,25 @@ class Service:
     modes: tuple[Mode, ...]
 
 
-def service(root: Path, settings: Settings, progress: Progress = quiet) -> Service:
+def service(
+    root: Path,
+    settings: Settings,
+    progress: Progress = quiet,
+    attended: Callable[[Writer], Writer] = lambda writer: writer,
+) -> Service:
     """Build it; nothing slow is loaded.
+
+    Args:
+        root: the documents.
+        settings: of everything.
+        progress: told about making the encoder, on its very first use.
+        attended: put around the language model; may have it stop when nobody waits for its text any more.
 
     Raises:
         ConfigError, WeightsError, MissingExtra: as `damda.open`.
     """
     writer, name = bare(settings)
+    writer = attended(writer) if writer else None
     kb = assemble(root, settings, progress, writer=writer)
     names = {"encoder": models.encoder_name(settings.encoder)} | ({"writer": name} if writer else {})
     modes: tuple[Mode, ...] = ("hybrid", "bm25", "dense", "rrf", "convex")

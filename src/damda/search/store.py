@@ -77,6 +77,7 @@ class Store:
         """State of every file that was read or refused, by source. Looks at the newest state of all tables."""
         for name in self._outdated():
             self._tables.pop(name, None)  # another thread may have been faster
+        self._refreshed = 0.0  # the next search sees what the caller is told of, whoever stored it
         table = self._open(self._files)
         if table is None:
             return {}

@@ -5,7 +5,7 @@ Knows: threads, queues, clients that leave. Does not know: what the work is.
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
 from typing import Any, Generic, Protocol, TypeVar
@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from fastapi import Request
 
 from damda.serve.errors import Gone, Refused, crowded
+from damda.types import Delta, Hit, Message, Writer
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -96,6 +97,7 @@ class _Channel(Generic[T]):
 
     def feed(self, run: Callable[[Emit[T]], None]) -> None:
         """In the thread."""
+        _HERE.gone = self.gone
         try:
             run(self._emit)
         except Gone:
@@ -112,6 +114,55 @@ class _Channel(Generic[T]):
     def _put(self, item: tuple[T] | Exception | None) -> None:
         if not self.gone.is_set() and not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self.queue.put_nowait, item)
+
+
+_HERE = threading.local()
+"""Of the work that a thread does: whether its reader is gone."""
+
+
+class Attended:
+    """A Writer that stops between two pieces when nobody waits any more. An answer from the documents holds sentences
+    back until one has a quote, so it may be long before it emits anything and notices by itself.
+
+    Args:
+        writer: what writes.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    @property
+    def id(self) -> str:
+        """The writer's."""
+        return self._writer.id
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        *,
+        passages: Sequence[Hit] = (),
+        max_tokens: int = 512,
+        temperature: float = 0.0,
+        stop: Sequence[str] = (),
+    ) -> Iterator[Delta]:
+        """See ``Generator``. Raises Gone."""
+        stream = self._writer.stream
+        return _attended(stream(messages, passages=passages, max_tokens=max_tokens, temperature=temperature, stop=stop))
+
+    def complete(
+        self, prompt: str, *, max_tokens: int = 512, temperature: float = 0.0, stop: Sequence[str] = ()
+    ) -> Iterator[Delta]:
+        """See ``Completer``. Raises Gone."""
+        return _attended(self._writer.complete(prompt, max_tokens=max_tokens, temperature=temperature, stop=stop))
+
+
+def _attended(deltas: Iterator[Delta]) -> Iterator[Delta]:
+    items: Any = deltas
+    with closing(items):
+        for delta in items:
+            if (gone := getattr(_HERE, "gone", None)) is not None and gone.is_set():
+                raise Gone
+            yield delta
 
 
 def each(make: Callable[[], Iterator[T]]) -> Callable[[Emit[T]], None]:

@@ -8,6 +8,7 @@ that only tune (top_p, seed, penalties) are taken and ignored, since clients sen
 """
 
 import base64
+import json
 import re
 import time
 import uuid
@@ -32,6 +33,22 @@ _MOST_TEXTS = 2048
 
 class _Request(BaseModel):
     model_config = ConfigDict(extra="ignore")
+
+
+class Body(_Request):
+    """The whole of a request."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _characters(cls, data: Any) -> Any:  # noqa: ANN401  whatever was sent
+        """JSON can hold halves of surrogate pairs. They are no characters: no model reads them, and a text that can't
+        be encoded would spoil the batch that it is in for others."""
+        try:
+            if isinstance(data, dict):
+                json.dumps(data, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("a text has half of a surrogate pair in it, which is no character") from error
+        return data
 
 
 class Filter(_Request):
@@ -88,7 +105,7 @@ class ChatMessage(_Request):
         return Message(role, "\n".join(part.text for part in self.content))
 
 
-class _Written(_Request):
+class _Written(Body):
     """What chat and plain completions share."""
 
     model: Short
@@ -169,7 +186,7 @@ class CompletionRequest(_Written):
         return self.prompt if isinstance(self.prompt, str) else self.prompt[0]
 
 
-class EmbeddingsRequest(_Request):
+class EmbeddingsRequest(Body):
     """``POST /v1/embeddings``.
 
     ``input_type`` is not OpenAI's: question or passage, where the model's name doesn't say.

@@ -1,7 +1,7 @@
 """The OpenAPI description, made to say what really happens.
 
 Knows: that requests which can't be used are answered with 400 and OpenAI's shape, where FastAPI would say 422 and its
-own. Does not know: routes.
+own; where what answers look like is put in. Does not know: what they look like.
 """
 
 from typing import Any
@@ -9,19 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-_TEXT = {"type": "string"}
-_MAYBE = {"type": ["string", "null"]}
-ERROR = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "param", "code"],
-            "properties": {"message": _TEXT, "type": _TEXT, "param": _MAYBE, "code": _MAYBE},
-        }
-    },
-}
+from damda.serve.schemas import ERROR, SUCCESS
 
 
 def described(app: FastAPI) -> None:
@@ -36,9 +24,11 @@ def described(app: FastAPI) -> None:
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
             schemas["Error"] = ERROR
-            for path in schema["paths"].values():
-                for operation in path.values():
+            for path, methods in schema["paths"].items():
+                for method, operation in methods.items():
                     operation["responses"].pop("422", None)
+                    if content := SUCCESS.get((method, path)):
+                        operation["responses"]["200"]["content"] = content
             schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
             schema["security"] = [{"key": []}, {}]
             app.openapi_schema = schema

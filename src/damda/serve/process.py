@@ -34,6 +34,7 @@ from damda.errors import ConfigError
 from damda.serve.access import is_local
 from damda.serve.app import build
 from damda.serve.keys import Keys
+from damda.serve.lanes import Attended
 from damda.serve.metrics import share_between_processes
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class Order:
         return config.find(self.config, self.flags, Path(self.root))
 
     def service(self) -> Service:
-        return service(root_of(self.root), self.settings())
+        return service(root_of(self.root), self.settings(), attended=Attended)
 
     def application(self, built: Service) -> FastAPI:
         return build(built, insecure=self.insecure, only_mcp=self.only_mcp, abandon=_abandon)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 import damda
 from damda import trace
@@ -16,12 +16,12 @@ from damda.serve import mcp
 from damda.serve.backend import Backend, Query
 from damda.serve.errors import Refused
 from damda.serve.lanes import until_gone
-from damda.serve.openai import Filter
+from damda.serve.openai import Body, Filter
 from damda.serve.vectors import names
 from damda.types import Mode
 
 
-class SearchRequest(BaseModel):
+class SearchRequest(Body):
     """``POST /api/search``. Without ``modes``: the one of the settings."""
 
     model_config = ConfigDict(extra="forbid")

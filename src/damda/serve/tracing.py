@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,6 +16,7 @@ from damda import trace
 from damda.plain import plain
 from damda.serve.backend import Backend
 from damda.serve.errors import Refused
+from damda.serve.openai import Body
 from damda.trace.spans import Attributes
 from damda.traces import Step, Summary, Traces
 
@@ -60,7 +61,7 @@ class Traced:
             await self._app(scope, receive, noted)
 
 
-class Feedback(BaseModel):
+class Feedback(Body):
     """What somebody thinks of an answer; 0 takes it back."""
 
     model_config = ConfigDict(extra="forbid")
@@ -76,7 +77,7 @@ def routes(backend: Backend) -> APIRouter:
     @router.get("")
     async def latest(
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        before: Annotated[float | None, Query(ge=0, le=1e11, description="`next` of the page before")] = None,
+        before: Annotated[float | None, Query(ge=0, le=9e9, description="`next` of the page before")] = None,
     ) -> dict[str, object]:
         """The latest answers and searches."""
 

@@ -16,7 +16,7 @@ from damda.serve.backend import Backend
 from damda.serve.chat import LLM
 from damda.serve.errors import Refused
 from damda.serve.lanes import until_gone
-from damda.serve.openai import EmbeddingsRequest, Short
+from damda.serve.openai import Body, EmbeddingsRequest, Short
 from damda.types import Kind
 
 _STARTED = int(time.time())
@@ -29,10 +29,9 @@ class Text(BaseModel):
     text: str
 
 
-class RerankRequest(BaseModel):
+class RerankRequest(Body):
     """``POST /v1/rerank``."""
 
-    model_config = ConfigDict(extra="ignore")
     model: Short = ""
     query: str
     documents: Annotated[list[str | Text], Field(min_length=1, max_length=1000)]
