@@ -92,7 +92,7 @@ def test_the_tree_of_an_answer(kb: KnowledgeBase, start: Start) -> None:  # noqa
         "gen_ai.usage.input_tokens": 30,
         "gen_ai.usage.output_tokens": 7,
     }
-    retrieval = facts["retrieval handbook"]
+    retrieval = dict(facts["retrieval handbook"])
     documents = json.loads(retrieval.pop("gen_ai.retrieval.documents"))
     assert retrieval == {
         "gen_ai.operation.name": "retrieval",
@@ -110,7 +110,7 @@ def test_the_tree_of_an_answer(kb: KnowledgeBase, start: Start) -> None:  # noqa
         "gen_ai.embeddings.dimension.count": 16,
         "damda.texts": 1,
     }
-    chat = facts["chat talker.gguf"]
+    chat = dict(facts["chat talker.gguf"])
     assert chat.pop("gen_ai.response.time_to_first_chunk") >= 0
     assert chat == {
         "gen_ai.operation.name": "chat",

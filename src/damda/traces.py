@@ -23,7 +23,7 @@ from damda.trace.spans import CANCELLED
 Status = Literal["ok", "error", "cancelled", "unfinished"]
 Score = Literal[-1, 0, 1]
 
-_TRACES = "SELECT id, began, ended, name FROM traces WHERE"
+_TRACES = "SELECT id, began, ended, name, spans FROM traces WHERE"
 _MOST_SPANS = 2000
 """Of one trace; a caller may say that all its requests belong to one."""
 
@@ -116,7 +116,7 @@ class Traces:
             if connection is None:
                 return []
             rows = connection.execute(query, (*values, limit)).fetchall()
-            return [_summary(row, _spans(connection, row[0]), _feedback(connection, row[0])) for row in rows]
+            return [_summary(row, _spans(row[4]), _feedback(connection, row[0])) for row in rows]
 
     def get(self, trace_id: str) -> Kept | None:
         """One trace; None: it is not kept (any more)."""
@@ -126,7 +126,7 @@ class Traces:
             row = connection.execute(f"{_TRACES} id = ?", (trace_id,)).fetchone()
             if row is None:
                 return None
-            spans = _spans(connection, trace_id)
+            spans = _spans(row[4])
             return Kept(_summary(row, spans, _feedback(connection, trace_id)), _tree(spans))
 
     def matching(self, start: str, limit: int = 10) -> list[str]:
@@ -178,7 +178,7 @@ class Traces:
             raise StoreError(f"{self.path} can't be read ({error}); delete it: traces begin anew") from error
 
 
-_Row = tuple[str, int, int | None, str]
+_Row = tuple[str, int, int | None, str, str]
 
 
 @dataclass(slots=True)
@@ -193,13 +193,8 @@ class _Span:
     attributes: dict[str, Any]
 
 
-def _spans(connection: sqlite3.Connection, trace_id: str) -> list[_Span]:
-    found: list[dict[str, Any]] = []
-    for (part,) in connection.execute("SELECT spans FROM parts WHERE trace = ? ORDER BY rowid", (trace_id,)):
-        found += json.loads(part)
-        if len(found) >= _MOST_SPANS:
-            break
-    found.sort(key=lambda span: span["began"])
+def _spans(kept: str) -> list[_Span]:
+    found = sorted(json.loads(f"[{kept}]"), key=lambda span: int(span["began"]))
     return [_span(span, found[0]["began"]) for span in found[:_MOST_SPANS]]
 
 
@@ -228,7 +223,7 @@ def _tree(spans: Sequence[_Span]) -> tuple[Step, ...]:
 
 
 def _summary(row: _Row, spans: Sequence[_Span], feedback: tuple[int | None, str]) -> Summary:
-    id, began, ended, name = row
+    id, began, ended, name, _ = row
     answers = [span for span in spans if genai.FOUND in span.attributes]
     facts = answers[0].attributes if answers else {}
     # A server turns an error into a response: the request's own span does not fail.
