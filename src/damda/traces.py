@@ -35,7 +35,7 @@ class Summary:
     Attributes:
         id: 32 hexadecimal digits.
         name: of its first span.
-        started: seconds since 1970.
+        started: seconds since 1970, to the microsecond.
         ms: from its first to its last moment.
         status: of the whole; ``unfinished``: it is running, or its process was killed.
         question: only with ``trace.content``.
@@ -105,7 +105,7 @@ class Traces:
         conditions, values = ["1"], list[float]()
         if before is not None:
             conditions.append("began < ?")
-            values.append(int(before * 1e9))
+            values.append(round(before * 1e6) * 1000)
         if slow_ms is not None:
             conditions.append("ended - began >= ?")
             values.append(int(slow_ms * 1e6))
@@ -146,9 +146,7 @@ class Traces:
         Raises:
             StoreError: it can't be written.
         """
-        started = trace.active()
-        if started is not None and started.home / NAME == self.path:
-            started.flush()  # somebody may be faster than the batch
+        started = self._flushed()
         if not self.path.exists():
             return False
         try:
@@ -163,8 +161,17 @@ class Traces:
             started.feedback(trace_id, score)
         return True
 
+    def _flushed(self) -> trace.Tracing | None:
+        """This process's own tracing into the file, if it has any; what it has not written yet is written."""
+        started = trace.active()
+        if started is None or started.home / NAME != self.path:
+            return None
+        started.flush()
+        return started
+
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
+        self._flushed()
         if not self.path.exists():
             yield None
             return
@@ -233,7 +240,7 @@ def _summary(row: _Row, spans: Sequence[_Span], feedback: tuple[int | None, str]
     return Summary(
         id=id,
         name=name or (spans[0].name if spans else ""),
-        started=began / 1e9,
+        started=began // 1000 / 1e6,
         ms=None if ended is None else _ms(ended - began),
         status=status,
         question=_question(spans),

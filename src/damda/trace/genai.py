@@ -32,6 +32,7 @@ def answering(question: str, *, parent: Span = OFF) -> Span:
         parent=parent,
         current=False,
     )
+    made.hasten()
     if made.content:
         made.set({INPUT: _messages([Message("user", question)])})
     return made

@@ -35,14 +35,15 @@ def provider() -> TracerProvider | None:
 class JoinedSpan(Span):
     """A span of that provider."""
 
-    __slots__ = ("_attach", "_made", "_policy", "_token")
+    __slots__ = ("_attach", "_made", "_policy", "_recorded", "_token")
 
     def __init__(self, policy: Policy, made: api.Span, attach: bool) -> None:
         self._policy, self._made, self._attach = policy, made, attach
+        self._recorded = made.is_recording()
         self._token: Token[Context] | None = None
 
     def __bool__(self) -> bool:
-        return self._made.is_recording()
+        return self._recorded
 
     @property
     def content(self) -> bool:

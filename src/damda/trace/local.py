@@ -86,9 +86,7 @@ class Local(SpanExporter):
             if part is None:
                 part = parts[trace] = _Part()
             part.add(span, context)
-        rows = [
-            (id, part.began, part.ended, part.name, to_json(part.spans)[1:-1].decode()) for id, part in parts.items()
-        ]
+        rows = [part.row(trace) for trace, part in parts.items()]
         connection = self._open()
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -164,6 +162,10 @@ class _Part:
         self.spans = list[dict[str, object]]()
         self.began, self.name = 0, ""
         self.ended: int | None = None
+
+    def row(self, trace: str) -> tuple[str, int, int | None, str, str]:
+        """For `_PUT`."""
+        return trace, self.began, self.ended, self.name, to_json(self.spans)[1:-1].decode()
 
     def add(self, span: ReadableSpan, context: SpanContext) -> None:
         """A span; the first one of the trace tells its name and its end."""

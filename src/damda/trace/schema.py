@@ -30,8 +30,8 @@ MIGRATIONS = (
 )
 """Each brings the file from its number to the next; ``user_version`` says how many it has seen.
 
-Times are nanoseconds since 1970. A trace without ``ended`` is running, or was cut off. ``spans`` are JSON objects with a
-comma between them: one row a trace, for a row a span, with an index to find it by, takes four times as long to write.
+Times are nanoseconds since 1970. A trace without ``ended`` is running, or was cut off. ``spans`` are JSON objects with
+a comma between them: one row a trace, for a row a span, with an index to find it by, takes longer to write.
 """
 
 

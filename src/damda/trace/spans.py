@@ -84,6 +84,9 @@ class Span:
     def rename(self, name: str) -> None:
         """Give it another name."""
 
+    def hasten(self) -> None:
+        """Have it written soon after its end: somebody will want to read it."""
+
     @contextmanager
     def current(self) -> Iterator[None]:
         """Make it current, for a block that runs in one go, in any thread."""
@@ -180,6 +183,7 @@ class Own(Span):
         "name",
         "parent",
         "said",
+        "soon",
     )
 
     def __init__(
@@ -198,7 +202,7 @@ class Own(Span):
         self.name, self.kind, self.parent, self.links = name, kind, parent, links
         self.facts: dict[str, Value | Callable[[], Value]] = {**attributes}
         self.at = Place(parent[0] if parent else getrandbits(128) or 1, getrandbits(64) or 1)
-        self.ended, self.error, self.said = 0, False, ""
+        self.ended, self.error, self.said, self.soon = 0, False, "", False
         self.began = time_ns()
 
     def __bool__(self) -> bool:
@@ -220,6 +224,9 @@ class Own(Span):
 
     def rename(self, name: str) -> None:
         self.name = name
+
+    def hasten(self) -> None:
+        self.soon = True
 
     @contextmanager
     def current(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("damda.trace")
 
-_SECONDS = 1.0
-"""A trace can be read about so long after its end."""
+_SECONDS, _SOON = 5.0, 0.3
+"""A trace can be read about so long after its end: most can wait, and many are cheaper written together; those of
+answers are wanted soon."""
 _MANY, _MOST = 2048, 16384
 
 
@@ -68,7 +70,7 @@ class Tracing:
 
 
 class OwnTracing(Tracing):
-    """Tracing with spans of damda's own, which a thread writes about a second after they have ended.
+    """Tracing with spans of damda's own, which a thread writes a little after they have ended.
 
     OpenTelemetry's SDK takes a while to import and is not needed before: the thread does that too.
     """
@@ -126,7 +128,7 @@ class OwnTracing(Tracing):
     def _took(self, span: Own) -> None:
         if not self._closed:
             self._ended.append(span)
-            if len(self._ended) == _MANY:
+            if span.soon or len(self._ended) == _MANY:
                 self._wake.set()
 
     def _run(self) -> None:
@@ -139,7 +141,8 @@ class OwnTracing(Tracing):
         finally:
             self._opened.set()
         while self._sinks is not None and not self._closed:
-            self._wake.wait(_SECONDS)
+            if self._wake.wait(_SECONDS) and not self._closed:
+                time.sleep(_SOON)  # the request's span ends a little later than the answer's
             self._wake.clear()
             self._sinks.write(self._ended)
 
