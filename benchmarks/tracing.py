@@ -1,18 +1,23 @@
-"""What tracing costs: CPU time of searches and answers with it and without, in turn, in one process.
+"""What tracing costs: CPU time that it adds to searches and answers, in one process.
 
 python benchmarks/tracing.py FOLDER [--queries FILE] [--count N] [--rounds N] [--home DIR]
 
 FOLDER: documents, indexed first, into a home that is thrown away unless one is given. FILE: JSON lines of {text};
-without, the first words of passages are the questions. A round is all questions with tracing and all without, in blocks
-of ten that take turns in going first; CPU time is that of the whole process, the thread that writes to SQLite and its
-flush included. Every block is searched once before it is timed.
+without, the first words of passages are the questions.
+
+Each question is searched three times in a row: once untimed, then with tracing and without, in turns of which goes
+first. What is added is the difference in CPU time of the thread that searches (mean of the middle 80 % of the pairs,
+with a 95 % interval from resampling them), and the CPU time of the thread that writes, all of it, divided by the
+traces. It is compared with the CPU time that a search without tracing takes of all threads.
 """
 
 import argparse
 import json
+import random
 import statistics
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,9 +26,9 @@ import machine
 import damda
 from damda import config, trace
 from damda.knowledge import KnowledgeBase
+from damda.trace import sinks, tracing
 from damda.trace.schema import NAME
-
-_BLOCK = 10
+from damda.trace.spans import Own
 
 
 def main() -> None:
@@ -31,23 +36,18 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--queries", type=Path)
     parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--home", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as thrown_away:
-        home = given.home or Path(thrown_away) / "index"
-        kb = damda.open(given.folder, settings={"home": str(home)})
+        kb = damda.open(given.folder, settings={"home": str(given.home or Path(thrown_away) / "index")})
         kb.refresh()
         questions = _questions(kb, given.queries, given.count)
         result = {
             "passages": kb.status().chunks,
-            "questions": len(questions),
-            "rounds": given.rounds,
-            "search": _compare(lambda q: kb.search(q), questions, given.rounds, Path(thrown_away) / "a", {}),
-            "search_with_content": _compare(
-                lambda q: kb.search(q), questions, given.rounds, Path(thrown_away) / "b", {"trace.content": True}
-            ),
-            "answer": _compare(lambda q: kb.ask(q), questions[:50], 1, Path(thrown_away) / "c", {}),
+            "search": _compare(kb.search, questions * given.rounds, Path(thrown_away) / "a", content=False),
+            "search_with_content": _compare(kb.search, questions * given.rounds, Path(thrown_away) / "b", content=True),
+            "answer": _compare(kb.ask, questions * max(given.rounds // 4, 1), Path(thrown_away) / "c", content=False),
             "span_off_us": _span_off(),
         }
     print(json.dumps(result, indent=1))
@@ -61,63 +61,64 @@ def _questions(kb: KnowledgeBase, file: Path | None, count: int) -> list[str]:
     return [" ".join(chunk.text.split()[:8]) for chunk in kb.sample(count)]
 
 
-def _compare(
-    run: Callable[[str], object], questions: Sequence[str], rounds: int, home: Path, settings: dict[str, object]
-) -> dict[str, object]:
-    """CPU milliseconds a question with tracing and without, and what tracing adds: median over blocks of ten."""
-    chosen = config.load(flags=settings)
-    added, off, on = list[float](), list[float](), list[float]()
-    turn = 0
-    for _ in range(rounds):
-        for at in range(0, len(questions), _BLOCK):
-            block = questions[at : at + _BLOCK]
-            for question in block:
-                run(question)
-            turn += 1
-            if turn % 2:
-                without = _cpu(run, block)
-                traced = _traced(run, block, chosen, home)
-            else:
-                traced = _traced(run, block, chosen, home)
-                without = _cpu(run, block)
-            off.append(without)
-            on.append(traced)
-            added.append(traced - without)
-    base = statistics.median(off)
-    low, high = _interval(added)
+class _Timed(sinks.Sinks):
+    """The sinks, with the CPU time of the thread that writes."""
+
+    seconds = 0.0
+
+    def write(self, ended: deque[Own]) -> None:
+        begun = time.thread_time()
+        super().write(ended)
+        _Timed.seconds += time.thread_time() - begun
+
+
+def _compare(run: Callable[[str], object], questions: Sequence[str], home: Path, *, content: bool) -> dict[str, object]:
+    _Timed.seconds = 0.0
+    sinks.Sinks = _Timed  # type: ignore[misc]
+    started = trace.start(config.load(flags={"trace.content": content}), home)
+    started.flush()
+    added, whole = list[float](), list[float]()
+    for turn, question in enumerate(questions):
+        tracing._tracing = None
+        run(question)
+        cost = dict[bool, float]()
+        for on in (True, False) if turn % 2 else (False, True):
+            tracing._tracing = started if on else None
+            begun, process = time.thread_time(), time.process_time()
+            run(question)
+            cost[on] = time.thread_time() - begun
+            if not on:
+                whole.append(time.process_time() - process)
+        added.append((cost[True] - cost[False]) * 1e6)
+    tracing._tracing = started
+    started.close()
+    traces = len(questions)
+    search, low, high = _trimmed(added)
+    writer = _Timed.seconds / traces * 1e6
+    cpu_ms = statistics.median(whole) * 1000
     return {
-        "off_ms": round(base, 3),
-        "on_ms": round(statistics.median(on), 3),
-        "added_ms": round(statistics.median(added), 3),
-        "added_ms_95": [round(low, 3), round(high, 3)],
-        "added_percent": round(100 * statistics.median(added) / base, 2),
-        "bytes_a_trace": round((home / NAME).stat().st_size / (rounds * len(questions))),
+        "questions": len(questions),
+        "cpu_ms": round(cpu_ms, 2),
+        "added_us": round(search + writer, 1),
+        "of_that_while_searching_us": round(search, 1),
+        "while_searching_95": [round(low, 1), round(high, 1)],
+        "of_that_writing_us": round(writer, 1),
+        "added_percent": round((search + writer) / cpu_ms / 10, 2),
+        "bytes_a_trace": round((home / NAME).stat().st_size / traces),
     }
 
 
-def _traced(run: Callable[[str], object], block: Sequence[str], settings: config.Settings, home: Path) -> float:
-    tracing = trace.start(settings, home)
-    trace.span("warm").end()
-    tracing.flush()  # the file is open, as in a service that has been running
-    cpu = _cpu(run, block, tracing.flush)
-    tracing.close()
-    return cpu
+def _trimmed(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean of the middle 80 %, and its 95 % interval from 1,000 resamples."""
 
+    def middle(some: Sequence[float]) -> float:
+        ranked = sorted(some)
+        cut = len(ranked) // 10
+        return statistics.fmean(ranked[cut : len(ranked) - cut])
 
-def _cpu(run: Callable[[str], object], block: Sequence[str], after: Callable[[], None] = lambda: None) -> float:
-    """CPU milliseconds a question, ``after`` included."""
-    begun = time.process_time()
-    for question in block:
-        run(question)
-    after()
-    return (time.process_time() - begun) * 1000 / len(block)
-
-
-def _interval(values: Sequence[float]) -> tuple[float, float]:
-    """Of the median, by the binomial order statistics' normal approximation."""
-    ranked, n = sorted(values), len(values)
-    half = 0.98 * n**0.5
-    return ranked[max(0, int(n / 2 - half))], ranked[min(n - 1, int(n / 2 + half))]
+    chance = random.Random(0)
+    again = sorted(middle(chance.choices(values, k=len(values))) for _ in range(1000))
+    return middle(values), again[25], again[974]
 
 
 def _span_off() -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fakes import FakeAnalyser, FakeEncoder, Opener, opener
 from hypothesis import settings
+from tracing_fixtures import start as start
 
 from damda.assemble.models import built_in_encoder
 from damda.embed.encoder import OnnxEncoder

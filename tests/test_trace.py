@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fakes import FakeEncoder, Opener
-from tracing_fixtures import Start, latest, outline, start, steps  # noqa: F401
+from tracing_fixtures import Start, latest, outline, steps
 
 from damda import assemble, config, trace
 from damda.config import RemoteSettings
@@ -66,7 +66,7 @@ def kb(folder: Path, open_fake: Opener, monkeypatch: pytest.MonkeyPatch) -> Know
     return opened
 
 
-def test_the_tree_of_an_answer(kb: KnowledgeBase, start: Start) -> None:  # noqa: F811
+def test_the_tree_of_an_answer(kb: KnowledgeBase, start: Start) -> None:
     tracing = start(kb.home)
     answer = kb.ask("leave laptops")
     tracing.flush()
@@ -92,7 +92,7 @@ def test_the_tree_of_an_answer(kb: KnowledgeBase, start: Start) -> None:  # noqa
         "gen_ai.usage.input_tokens": 30,
         "gen_ai.usage.output_tokens": 7,
     }
-    retrieval = facts["retrieval handbook"]
+    retrieval = dict(facts["retrieval handbook"])
     documents = json.loads(retrieval.pop("gen_ai.retrieval.documents"))
     assert retrieval == {
         "gen_ai.operation.name": "retrieval",
@@ -110,7 +110,7 @@ def test_the_tree_of_an_answer(kb: KnowledgeBase, start: Start) -> None:  # noqa
         "gen_ai.embeddings.dimension.count": 16,
         "damda.texts": 1,
     }
-    chat = facts["chat talker.gguf"]
+    chat = dict(facts["chat talker.gguf"])
     assert chat.pop("gen_ai.response.time_to_first_chunk") >= 0
     assert chat == {
         "gen_ai.operation.name": "chat",
@@ -132,7 +132,7 @@ def test_the_tree_of_an_answer(kb: KnowledgeBase, start: Start) -> None:  # noqa
             assert step.start_ms <= below.start_ms and below.start_ms + below.ms <= step.start_ms + step.ms + 0.01
 
 
-def test_no_text_is_recorded_unless_asked_for(kb: KnowledgeBase, start: Start) -> None:  # noqa: F811
+def test_no_text_is_recorded_unless_asked_for(kb: KnowledgeBase, start: Start) -> None:
     tracing = start(kb.home)
     kb.ask("where are laptops lent")
     kb.search("where are laptops lent")
@@ -142,7 +142,7 @@ def test_no_text_is_recorded_unless_asked_for(kb: KnowledgeBase, start: Start) -
     assert not any(word in stored for word in (b"lent", b"Laptops", b"15 days", b"numbered passages"))
 
 
-def test_texts_have_the_conventions_form(kb: KnowledgeBase, start: Start) -> None:  # noqa: F811
+def test_texts_have_the_conventions_form(kb: KnowledgeBase, start: Start) -> None:
     tracing = start(kb.home, content=True)
     answer = kb.ask("leave laptops", history=[Message("user", "hello"), Message("assistant", "yes?")])
     tracing.flush()
@@ -165,7 +165,7 @@ def test_texts_have_the_conventions_form(kb: KnowledgeBase, start: Start) -> Non
     assert whole[0]["parts"][0]["content"] == answer.text
 
 
-def test_a_search_and_its_batch(kb: KnowledgeBase, start: Start) -> None:  # noqa: F811
+def test_a_search_and_its_batch(kb: KnowledgeBase, start: Start) -> None:
     """A batch put together from several requests is in each one's trace; its steps are in the first's."""
     tracing = start(kb.home)
     kb.search("leave", 1)
@@ -184,7 +184,7 @@ def test_a_search_and_its_batch(kb: KnowledgeBase, start: Start) -> None:  # noq
     assert steps(alone)[0].attributes["gen_ai.retrieval.top_k"] == 1
 
 
-def test_two_streams_in_one_thread_do_not_mix(kb: KnowledgeBase, start: Start) -> None:  # noqa: F811
+def test_two_streams_in_one_thread_do_not_mix(kb: KnowledgeBase, start: Start) -> None:
     """Advanced in turn, one closed early; what the consumer does in between is in neither."""
     tracing = start(kb.home)
     first, second = kb.stream("leave laptops"), kb.stream("leave laptops")
@@ -214,7 +214,7 @@ def test_two_streams_in_one_thread_do_not_mix(kb: KnowledgeBase, start: Start) -
             assert {step.name: step.status for step in steps(kept)}["chat talker.gguf"] == "cancelled"
 
 
-def test_a_stream_advanced_and_closed_by_different_threads(kb: KnowledgeBase, start: Start) -> None:  # noqa: F811
+def test_a_stream_advanced_and_closed_by_different_threads(kb: KnowledgeBase, start: Start) -> None:
     tracing = start(kb.home)
     failed = list[BaseException]()
 
@@ -247,7 +247,7 @@ def test_the_generator_is_closed_with_its_span(
     folder: Path,
     open_fake: Opener,
     monkeypatch: pytest.MonkeyPatch,
-    start: Start,  # noqa: F811
+    start: Start,
 ) -> None:
     talker = Talker(*SENTENCES)
     monkeypatch.setattr(assemble, "make_generator", lambda *_: talker)
@@ -265,7 +265,7 @@ def test_an_error_is_told_by_its_kind(
     folder: Path,
     open_fake: Opener,
     monkeypatch: pytest.MonkeyPatch,
-    start: Start,  # noqa: F811
+    start: Start,
 ) -> None:
     """Its message only with content: a server may repeat the question that it refuses. A key in neither."""
     key = 'sk-5ecret"key'
@@ -304,7 +304,7 @@ def test_a_remote_model_is_named_with_its_server(
     folder: Path,
     open_fake: Opener,
     monkeypatch: pytest.MonkeyPatch,
-    start: Start,  # noqa: F811
+    start: Start,
 ) -> None:
     lines = [
         {"choices": [{"delta": {"content": SENTENCES[0]}}]},
@@ -340,7 +340,7 @@ def test_a_remote_model_is_named_with_its_server(
     assert asked == ["/v1/models", "/v1/chat/completions"], "a trace asks the server for nothing"
 
 
-def test_a_caller_in_another_process(tmp_path: Path, start: Start) -> None:  # noqa: F811
+def test_a_caller_in_another_process(tmp_path: Path, start: Start) -> None:
     tracing = start(tmp_path)
     theirs = "4bf92f3577b34da6a3ce929d0e0e4736"
     with trace.span("a", traceparent=f"00-{theirs}-00f067aa0ba902b7-01") as joined:
@@ -354,7 +354,7 @@ def test_a_caller_in_another_process(tmp_path: Path, start: Start) -> None:  # n
     assert kept is not None and (kept.summary.name, kept.summary.status) == ("a", "ok")
 
 
-def test_off_is_off(kb: KnowledgeBase, start: Start) -> None:  # noqa: F811
+def test_off_is_off(kb: KnowledgeBase, start: Start) -> None:
     assert not start(kb.home, on=False).on
     with trace.span("nothing") as step:
         step.set({"a": 1})
@@ -363,7 +363,7 @@ def test_off_is_off(kb: KnowledgeBase, start: Start) -> None:  # noqa: F811
     assert not (kb.home / "traces.sqlite").exists()
 
 
-def test_started_twice(tmp_path: Path, start: Start) -> None:  # noqa: F811
+def test_started_twice(tmp_path: Path, start: Start) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     first = start(one)
     assert start(one) is first
@@ -408,7 +408,7 @@ def test_what_is_left_is_written_at_the_end_of_the_program(tmp_path: Path) -> No
     assert outline(latest(tmp_path)) == ["parent", "  child"]
 
 
-def test_the_encoder_of_a_test_is_not_asked_twice(folder: Path, open_fake: Opener, start: Start) -> None:  # noqa: F811
+def test_the_encoder_of_a_test_is_not_asked_twice(folder: Path, open_fake: Opener, start: Start) -> None:
     kb = open_fake(folder, encoder := FakeEncoder())
     kb.sync()
     start(kb.home)

@@ -23,7 +23,7 @@ from damda.trace.spans import CANCELLED
 Status = Literal["ok", "error", "cancelled", "unfinished"]
 Score = Literal[-1, 0, 1]
 
-_TRACES = "SELECT id, began, ended, name FROM traces WHERE"
+_TRACES = "SELECT id, began, ended, name, spans FROM traces WHERE"
 _MOST_SPANS = 2000
 """Of one trace; a caller may say that all its requests belong to one."""
 
@@ -35,7 +35,7 @@ class Summary:
     Attributes:
         id: 32 hexadecimal digits.
         name: of its first span.
-        started: seconds since 1970.
+        started: seconds since 1970, to the microsecond.
         ms: from its first to its last moment.
         status: of the whole; ``unfinished``: it is running, or its process was killed.
         question: only with ``trace.content``.
@@ -105,7 +105,7 @@ class Traces:
         conditions, values = ["1"], list[float]()
         if before is not None:
             conditions.append("began < ?")
-            values.append(int(before * 1e9))
+            values.append(round(before * 1e6) * 1000)
         if slow_ms is not None:
             conditions.append("ended - began >= ?")
             values.append(int(slow_ms * 1e6))
@@ -116,7 +116,7 @@ class Traces:
             if connection is None:
                 return []
             rows = connection.execute(query, (*values, limit)).fetchall()
-            return [_summary(row, _spans(connection, row[0]), _feedback(connection, row[0])) for row in rows]
+            return [_summary(row, _spans(row[4]), _feedback(connection, row[0])) for row in rows]
 
     def get(self, trace_id: str) -> Kept | None:
         """One trace; None: it is not kept (any more)."""
@@ -126,7 +126,7 @@ class Traces:
             row = connection.execute(f"{_TRACES} id = ?", (trace_id,)).fetchone()
             if row is None:
                 return None
-            spans = _spans(connection, trace_id)
+            spans = _spans(row[4])
             return Kept(_summary(row, spans, _feedback(connection, trace_id)), _tree(spans))
 
     def matching(self, start: str, limit: int = 10) -> list[str]:
@@ -146,9 +146,7 @@ class Traces:
         Raises:
             StoreError: it can't be written.
         """
-        started = trace.active()
-        if started is not None and started.home / NAME == self.path:
-            started.flush()  # somebody may be faster than the batch
+        started = self._flushed()
         if not self.path.exists():
             return False
         try:
@@ -163,8 +161,17 @@ class Traces:
             started.feedback(trace_id, score)
         return True
 
+    def _flushed(self) -> trace.Tracing | None:
+        """This process's own tracing into the file, if it has any; what it has not written yet is written."""
+        started = trace.active()
+        if started is None or started.home / NAME != self.path:
+            return None
+        started.flush()
+        return started
+
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
+        self._flushed()
         if not self.path.exists():
             yield None
             return
@@ -178,7 +185,7 @@ class Traces:
             raise StoreError(f"{self.path} can't be read ({error}); delete it: traces begin anew") from error
 
 
-_Row = tuple[str, int, int | None, str]
+_Row = tuple[str, int, int | None, str, str]
 
 
 @dataclass(slots=True)
@@ -193,13 +200,8 @@ class _Span:
     attributes: dict[str, Any]
 
 
-def _spans(connection: sqlite3.Connection, trace_id: str) -> list[_Span]:
-    found: list[dict[str, Any]] = []
-    for (part,) in connection.execute("SELECT spans FROM parts WHERE trace = ? ORDER BY rowid", (trace_id,)):
-        found += json.loads(part)
-        if len(found) >= _MOST_SPANS:
-            break
-    found.sort(key=lambda span: span["began"])
+def _spans(kept: str) -> list[_Span]:
+    found = sorted(json.loads(f"[{kept}]"), key=lambda span: int(span["began"]))
     return [_span(span, found[0]["began"]) for span in found[:_MOST_SPANS]]
 
 
@@ -228,7 +230,7 @@ def _tree(spans: Sequence[_Span]) -> tuple[Step, ...]:
 
 
 def _summary(row: _Row, spans: Sequence[_Span], feedback: tuple[int | None, str]) -> Summary:
-    id, began, ended, name = row
+    id, began, ended, name, _ = row
     answers = [span for span in spans if genai.FOUND in span.attributes]
     facts = answers[0].attributes if answers else {}
     # A server turns an error into a response: the request's own span does not fail.
@@ -238,7 +240,7 @@ def _summary(row: _Row, spans: Sequence[_Span], feedback: tuple[int | None, str]
     return Summary(
         id=id,
         name=name or (spans[0].name if spans else ""),
-        started=began / 1e9,
+        started=began // 1000 / 1e6,
         ms=None if ended is None else _ms(ended - began),
         status=status,
         question=_question(spans),

@@ -7,7 +7,8 @@ Questions, prompts, answers and passages' texts are recorded only where `Span.co
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from math import isfinite
 from types import TracebackType
 
@@ -31,6 +32,7 @@ def answering(question: str, *, parent: Span = OFF) -> Span:
         parent=parent,
         current=False,
     )
+    made.hasten()
     if made.content:
         made.set({INPUT: _messages([Message("user", question)])})
     return made
@@ -74,8 +76,7 @@ class Retrieval:
         """What was found for each query. A batch for one request is not told apart."""
         if len(lists) == len(self._spans):
             for made, hits in zip(self._spans, lists, strict=True):
-                if made:
-                    made.set({DOCUMENTS: _json([_document(hit, made.content) for hit in hits])})
+                made.defer(DOCUMENTS, partial(_documents, hits, made.content))
 
 
 def retrieval(source: str, searcher: str, queries: Sequence[str], k: int, parents: Sequence[Span] = ()) -> Retrieval:
@@ -106,6 +107,10 @@ def retrieval(source: str, searcher: str, queries: Sequence[str], k: int, parent
             made.set({QUERY: queries[len(spans)] if parents else "\n".join(queries)})
         spans.append(made)
     return Retrieval(spans)
+
+
+def _documents(hits: Sequence[Hit], content: bool) -> str:
+    return _json([_document(hit, content) for hit in hits])
 
 
 def _document(hit: Hit, content: bool) -> dict[str, str | float]:
@@ -143,17 +148,17 @@ def embeddings(encoder: str, dim: int, texts: int) -> Span:
     """
     if active() is None:
         return OFF
-    operation, facts = "embeddings", _model(encoder)
-    facts |= {OPERATION: operation, "gen_ai.embeddings.dimension.count": dim, "damda.texts": texts}
-    return span(f"{operation} {facts[MODEL]}", facts, kind="client")
+    operation, model = "embeddings", _model(encoder)
+    facts = {OPERATION: operation, **model, "gen_ai.embeddings.dimension.count": dim, "damda.texts": texts}
+    return span(f"{operation} {model[MODEL]}", facts, kind="client")
 
 
 def reranking(reranker: str, hits: int) -> Span:
     """The span of a second look at hits. The conventions have no name for it (yet)."""
     if active() is None:
         return OFF
-    operation, facts = "rerank", _model(reranker)
-    facts |= {OPERATION: operation, "damda.candidates": hits}
+    operation = "rerank"
+    facts = {OPERATION: operation, **_model(reranker), "damda.candidates": hits}
     return span(f"{operation} {facts[MODEL]}", facts, kind="client" if facts[PROVIDER] == "openai" else "internal")
 
 
@@ -215,10 +220,9 @@ class Generation:
             made.set(facts)
 
     def _name(self, generator: str) -> None:
-        facts = _model(generator)
         operation = "extract" if generator.startswith("extract") else "chat"
         first = round(time.perf_counter() - self._begun, 4)
-        facts |= {OPERATION: operation, "gen_ai.response.time_to_first_chunk": first}
+        facts = {OPERATION: operation, **_model(generator), "gen_ai.response.time_to_first_chunk": first}
         self._span.set(facts)
         self._span.rename(operation if operation == "extract" else f"{operation} {facts[MODEL]}")
 
@@ -252,7 +256,8 @@ def generation(
     return Generation(made, model)
 
 
-def _model(id: str) -> dict[str, Value]:
+@cache
+def _model(id: str) -> Mapping[str, Value]:
     """Provider, model and server, as far as an id tells."""
     how, _, rest = id.partition(":")
     if how == "remote":

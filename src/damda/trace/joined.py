@@ -6,7 +6,7 @@ They are made by that program's provider: its sampler, its ids, its context, its
 """
 
 import atexit
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import Token
 from pathlib import Path
@@ -19,8 +19,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
 
 from damda.trace import tracing
-from damda.trace.sinks import SCOPE, Sinks
-from damda.trace.spans import CANCELLED, OFF, Attributes, Kind, Place, Policy, Span, kind_of
+from damda.trace.sinks import SCOPE, Batched
+from damda.trace.spans import CANCELLED, OFF, Attributes, Kind, Place, Policy, Span, Value, kind_of
 
 if TYPE_CHECKING:
     from damda.config import Settings
@@ -35,14 +35,15 @@ def provider() -> TracerProvider | None:
 class JoinedSpan(Span):
     """A span of that provider."""
 
-    __slots__ = ("_attach", "_made", "_policy", "_token")
+    __slots__ = ("_attach", "_made", "_policy", "_recorded", "_token")
 
     def __init__(self, policy: Policy, made: api.Span, attach: bool) -> None:
         self._policy, self._made, self._attach = policy, made, attach
+        self._recorded = made.is_recording()
         self._token: Token[Context] | None = None
 
     def __bool__(self) -> bool:
-        return self._made.is_recording()
+        return self._recorded
 
     @property
     def content(self) -> bool:
@@ -59,6 +60,9 @@ class JoinedSpan(Span):
 
     def set(self, attributes: Attributes) -> None:
         self._made.set_attributes(self._policy.attributes(attributes))
+
+    def defer(self, name: str, make: Callable[[], Value]) -> None:
+        self.set({name: make()})
 
     def rename(self, name: str) -> None:
         self._made.update_name(name)
@@ -104,8 +108,7 @@ class JoinedTracing(tracing.Tracing):
     def __init__(self, settings: "Settings", home: Path, theirs: TracerProvider) -> None:
         super().__init__(settings, home)
         self._policy = Policy(settings)
-        self._sinks = Sinks(settings.trace, home)
-        self._sinks.listen(theirs)
+        self._sinks = Batched(settings.trace, home, theirs)
         self._tracer = theirs.get_tracer(SCOPE)
         atexit.register(self.close)
 
@@ -143,4 +146,4 @@ class JoinedTracing(tracing.Tracing):
 
 
 def _context(place: Place) -> SpanContext:
-    return SpanContext(place.trace_id, place.span_id, place.remote, TraceFlags(TraceFlags.SAMPLED))
+    return SpanContext(place.trace, place.span, place.remote, TraceFlags(TraceFlags.SAMPLED))

@@ -25,13 +25,18 @@ log = logging.getLogger("damda.trace")
 _PRUNE_AFTER = 500
 """Traces that are written between two looks at what is too old or too much."""
 
-_PART = "INSERT INTO parts VALUES (?, ?)"
-_CHILD = "INSERT INTO traces (id, began) VALUES (?, ?) ON CONFLICT DO NOTHING"
-_ROOT = (
-    "INSERT INTO traces (id, began, ended, name) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-    "name = CASE WHEN ended IS NULL OR excluded.began < began THEN excluded.name ELSE name END, "
-    "ended = max(ifnull(ended, 0), excluded.ended), began = min(began, excluded.began)"
+_MOST = 4_000_000
+"""Characters of one trace: whoever calls may say that all his requests belong to one."""
+
+_PUT = (
+    "INSERT INTO traces (id, began, ended, name, spans) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+    "name = CASE WHEN excluded.ended IS NOT NULL AND (ended IS NULL OR excluded.began < began) "
+    "THEN excluded.name ELSE name END, "
+    "ended = CASE WHEN excluded.ended IS NULL THEN ended ELSE max(ifnull(ended, 0), excluded.ended) END, "
+    "began = min(began, excluded.began), "
+    f"spans = CASE WHEN length(spans) < {_MOST} THEN spans || ',' || excluded.spans ELSE spans END"
 )
+"""A part of a trace; without an end, if its first span is not in it."""
 
 
 class Local(SpanExporter):
@@ -72,25 +77,21 @@ class Local(SpanExporter):
         self._drop_connection()
 
     def _write(self, spans: Sequence[ReadableSpan]) -> None:
-        parts, roots, children = dict[str, list[object]](), list[tuple[object, ...]](), dict[str, int]()
+        parts = dict[str, _Part]()
         for span in spans:
-            context, parent = span.get_span_context(), span.parent
-            assert context is not None and span.start_time is not None and span.end_time is not None
+            context = span.get_span_context()
+            assert context is not None
             trace = format(context.trace_id, "032x")
-            parts.setdefault(trace, []).append(_shown(span, context))
-            if parent is None or parent.is_remote:
-                roots.append((trace, span.start_time, span.end_time, span.name))
-            else:
-                children.setdefault(trace, span.start_time)
-        rows = [(trace, to_json(shown).decode()) for trace, shown in parts.items()]
+            part = parts.get(trace)
+            if part is None:
+                part = parts[trace] = _Part()
+            part.add(span, context)
+        rows = [part.row(trace) for trace, part in parts.items()]
         connection = self._open()
-        ended = {root[0] for root in roots}
         connection.execute("BEGIN IMMEDIATE")
         try:
-            connection.executemany(_ROOT, roots)
-            connection.executemany(_CHILD, [pair for pair in children.items() if pair[0] not in ended])
-            connection.executemany(_PART, rows)
-            self._until_pruning -= len(roots)
+            connection.executemany(_PUT, rows)
+            self._until_pruning -= len(rows)
             if self._until_pruning <= 0:
                 self._until_pruning = _PRUNE_AFTER
                 self._prune(connection)
@@ -105,9 +106,7 @@ class Local(SpanExporter):
         beyond = connection.execute("SELECT began FROM traces ORDER BY began DESC LIMIT 1 OFFSET ?", (self._keep - 1,))
         row = beyond.fetchone()
         before = max(oldest, row[0] if row else 0)
-        gone = "SELECT id FROM traces WHERE began < ?"
-        for table in ("parts", "feedback"):
-            connection.execute(f"DELETE FROM {table} WHERE trace IN ({gone})", (before,))
+        connection.execute("DELETE FROM feedback WHERE trace IN (SELECT id FROM traces WHERE began < ?)", (before,))
         connection.execute("DELETE FROM traces WHERE began < ?", (before,))
 
     def _open(self) -> sqlite3.Connection:
@@ -154,18 +153,37 @@ class Local(SpanExporter):
             log.warning(what)
 
 
-def _shown(span: ReadableSpan, context: SpanContext) -> dict[str, object]:
-    shown: dict[str, object] = {
-        "id": format(context.span_id, "016x"),
-        "parent": format(span.parent.span_id, "016x") if span.parent is not None else None,
-        "name": span.name,
-        "began": span.start_time,
-        "ended": span.end_time,
-        "attributes": dict(span.attributes or {}),
-    }
-    if span.status.status_code is StatusCode.ERROR:
-        shown["error"] = span.status.description or ""
-    return shown
+class _Part:
+    """Spans of one trace that are written together."""
+
+    __slots__ = ("began", "ended", "name", "spans")
+
+    def __init__(self) -> None:
+        self.spans = list[dict[str, object]]()
+        self.began, self.name = 0, ""
+        self.ended: int | None = None
+
+    def row(self, trace: str) -> tuple[str, int, int | None, str, str]:
+        """For `_PUT`."""
+        return trace, self.began, self.ended, self.name, to_json(self.spans)[1:-1].decode()
+
+    def add(self, span: ReadableSpan, context: SpanContext) -> None:
+        """A span; the first one of the trace tells its name and its end."""
+        began, ended, parent = span.start_time or 0, span.end_time or 0, span.parent
+        shown: dict[str, object] = {
+            "id": format(context.span_id, "016x"),
+            "parent": format(parent.span_id, "016x") if parent is not None else None,
+            "name": span.name,
+            "began": began,
+            "ended": ended,
+            "attributes": dict(span.attributes or {}),
+        }
+        if span.status.status_code is StatusCode.ERROR:
+            shown["error"] = span.status.description or ""
+        self.spans.append(shown)
+        self.began = min(self.began, began) if self.began else began
+        if parent is None or parent.is_remote:
+            self.ended, self.name = max(self.ended or 0, ended), self.name or span.name
 
 
 def _inode(path: Path) -> int:

@@ -13,17 +13,13 @@ NAME = "traces.sqlite"
 MIGRATIONS = (
     """
     CREATE TABLE traces (
-        id TEXT PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
         began INTEGER NOT NULL,
         ended INTEGER,
-        name TEXT NOT NULL DEFAULT ''
-    ) WITHOUT ROWID;
-    CREATE INDEX traces_began ON traces (began);
-    CREATE TABLE parts (
-        trace TEXT NOT NULL,
+        name TEXT NOT NULL,
         spans TEXT NOT NULL
     );
-    CREATE INDEX parts_trace ON parts (trace);
+    CREATE INDEX traces_began ON traces (began);
     CREATE TABLE feedback (
         trace TEXT PRIMARY KEY,
         given INTEGER NOT NULL,
@@ -34,8 +30,8 @@ MIGRATIONS = (
 )
 """Each brings the file from its number to the next; ``user_version`` says how many it has seen.
 
-Times are nanoseconds since 1970. A trace without ``ended`` is running, or was cut off. A part has those spans of a
-trace that were written together, as a JSON list of objects; a row each would take longer to write.
+Times are nanoseconds since 1970. A trace without ``ended`` is running, or was cut off. ``spans`` are JSON objects with
+a comma between them: one row a trace, for a row a span, with an index to find it by, takes longer to write.
 """
 
 

@@ -2,13 +2,15 @@
 
 Knows: OpenTelemetry's SDK: its spans, processors, batches. Does not know: how each sink writes.
 
-damda makes its spans itself, as the SDK's `ReadableSpan`, when they end: the SDK's own tracer takes five times as long
-for one (docs/decisions/0014-tracing.md).
+damda makes its spans itself, as the SDK's `ReadableSpan`, when they are written: the SDK's own tracer would cost a few
+hundredths of a search (docs/decisions/0014-tracing.md).
 """
 
 import logging
 import os
+import threading
 import time
+from collections import deque
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,7 +23,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from damda.config import TraceSettings
 from damda.trace.figures import Figures
 from damda.trace.local import Local
-from damda.trace.spans import Own, Place
+from damda.trace.spans import Own, Place, Policy
 
 SCOPE = "damda"
 _SCOPE = InstrumentationScope(SCOPE)
@@ -37,42 +39,40 @@ _OTLP_LOG = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 
 
 class Sinks:
-    """The sinks of a process.
+    """The sinks of a process, for spans of damda's own.
 
     Args:
         settings: which there are.
         home: of the local one.
+        policy: what may be in a span.
     """
 
-    def __init__(self, settings: TraceSettings, home: Path) -> None:
-        self._figures = Figures(settings.wandb, home) if settings.wandb else None
-        exporters: list[SpanExporter] = [Local(home, keep=settings.keep, days=settings.keep_days)]
-        if settings.otlp:
-            exporters.append(_otlp(settings.otlp))
-        if self._figures is not None:
-            exporters.append(self._figures)
-        self._processors = [_Batches(exporter) for exporter in exporters]
+    def __init__(self, settings: TraceSettings, home: Path, policy: Policy) -> None:
+        self._local, (self._figures, others) = _local(settings, home), _others(settings, home)
+        self._others = [_Batches(exporter) for exporter in others]
+        self._policy = policy
+        self._writing = threading.Lock()
 
-    def took(self, span: Own) -> None:
-        """A span of damda's own has ended."""
-        made = _readable(span)
-        for processor in self._processors:
-            processor.on_end(made)
-
-    def listen(self, provider: TracerProvider) -> None:
-        """Take damda's spans from somebody else's provider."""
-        for processor in self._processors:
-            provider.add_span_processor(processor)
+    def write(self, ended: deque[Own]) -> None:
+        """Take spans out and write them."""
+        with self._writing:
+            while ended:
+                made = [_readable(ended.popleft(), self._policy) for _ in range(min(len(ended), _BATCH))]
+                self._local.export(made)
+                for other in self._others:
+                    for span in made:
+                        other.on_end(span)
 
     def flush(self) -> None:
-        """Write what has ended."""
-        for processor in self._processors:
-            processor.force_flush()
+        """Send what the other sinks have not sent yet."""
+        for other in self._others:
+            other.force_flush()
 
     def close(self) -> None:
-        """Write what has ended, and take no more."""
-        for processor in self._processors:
-            processor.close()
+        """Send the rest, and end."""
+        for other in self._others:
+            other.close()
+        self._local.shutdown()
 
     def feedback(self, trace_id: str, score: int) -> None:
         """Tell the sink for figures."""
@@ -80,15 +80,49 @@ class Sinks:
             self._figures.feedback(trace_id, score)
 
 
+class Batched:
+    """The sinks of a process, for damda's spans among those of somebody else's provider."""
+
+    def __init__(self, settings: TraceSettings, home: Path, provider: TracerProvider) -> None:
+        self._figures, others = _others(settings, home)
+        self._all = [_Batches(exporter) for exporter in (_local(settings, home), *others)]
+        for one in self._all:
+            provider.add_span_processor(one)
+
+    def flush(self) -> None:
+        """Write what has ended."""
+        for one in self._all:
+            one.force_flush()
+
+    def close(self) -> None:
+        """Write what has ended, and take no more."""
+        for one in self._all:
+            one.close()
+
+    def feedback(self, trace_id: str, score: int) -> None:
+        """Tell the sink for figures."""
+        if self._figures is not None:
+            self._figures.feedback(trace_id, score)
+
+
+def _local(settings: TraceSettings, home: Path) -> Local:
+    return Local(home, keep=settings.keep, days=settings.keep_days)
+
+
+def _others(settings: TraceSettings, home: Path) -> tuple[Figures | None, list[SpanExporter]]:
+    figures = Figures(settings.wandb, home) if settings.wandb else None
+    return figures, [*([_otlp(settings.otlp)] if settings.otlp else []), *([figures] if figures else [])]
+
+
 class _Batches(BatchSpanProcessor):
-    """Batches of damda's own spans, written in a thread; what the environment says of other batches is left alone."""
+    """Batches of damda's spans, sent by a thread; what the environment says of other batches is left alone."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         super().__init__(exporter, _QUEUE, _DELAY_MS, _BATCH, 30_000)
 
     def on_end(self, span: ReadableSpan) -> None:
         scope = span.instrumentation_scope
-        if scope is not None and scope.name == SCOPE:
+        if scope is not None and scope.name == SCOPE:  # not the other spans of somebody else's provider
             super().on_end(span)
 
     def close(self) -> None:
@@ -96,14 +130,14 @@ class _Batches(BatchSpanProcessor):
         self._batch_processor.shutdown()
 
 
-def _readable(span: Own) -> ReadableSpan:
-    facts = span.facts if not span.error else span.facts | {"error.type": span.error}
+def _readable(span: Own, policy: Policy) -> ReadableSpan:
+    facts = {name: value() if callable(value) else value for name, value in span.facts.items()}
     return ReadableSpan(
-        name=span.name,
+        name=policy.text(span.name),
         context=_context(span.at),
         parent=_context(span.parent) if span.parent else None,
         resource=_RESOURCE,
-        attributes=facts,
+        attributes=policy.attributes(facts),
         links=[Link(_context(to)) for to in span.links],
         kind=_KINDS[span.kind],
         status=Status(StatusCode.ERROR, span.said or None) if span.error else _OK,
@@ -114,7 +148,7 @@ def _readable(span: Own) -> ReadableSpan:
 
 
 def _context(place: Place) -> SpanContext:
-    return SpanContext(place.trace_id, place.span_id, place.remote, _SAMPLED)
+    return SpanContext(place.trace, place.span, place.remote, _SAMPLED)
 
 
 def _otlp(url: str) -> SpanExporter:

@@ -10,14 +10,13 @@ it. Their span is begun with ``current=False``: children name it as their parent
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
 from random import getrandbits
 from time import time_ns
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from damda.config import Settings
@@ -34,12 +33,11 @@ _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+\S+")
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Which span of which trace. ``remote``: it is another process's."""
 
-    trace_id: int
-    span_id: int
+    trace: int
+    span: int
     remote: bool = False
 
 
@@ -69,19 +67,25 @@ class Span:
     def trace_id(self) -> str:
         """32 hexadecimal digits; "" where nothing is recorded."""
         place = self.place
-        return format(place.trace_id, "032x") if place else ""
+        return format(place.trace, "032x") if place else ""
 
     @property
     def traceparent(self) -> str:
         """W3C's header, for a process that goes on with this trace; "" where nothing is recorded."""
         place = self.place
-        return f"00-{place.trace_id:032x}-{place.span_id:016x}-01" if place else ""
+        return f"00-{place.trace:032x}-{place.span:016x}-01" if place else ""
 
     def set(self, attributes: Attributes) -> None:
         """Set attributes."""
 
+    def defer(self, name: str, make: Callable[[], Value]) -> None:
+        """Set an attribute that takes a while to make; it may be made later, by another thread."""
+
     def rename(self, name: str) -> None:
         """Give it another name."""
+
+    def hasten(self) -> None:
+        """Have it written soon after its end: somebody will want to read it."""
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -124,12 +128,6 @@ class Span:
 OFF = Span()
 
 
-class Keeping(Protocol):
-    """Takes spans that have ended; called from any thread, so quick."""
-
-    def took(self, span: "Own") -> None: ...
-
-
 class Policy:
     """What may be in a span.
 
@@ -164,11 +162,15 @@ class Policy:
 
 
 class Own(Span):
-    """A span of damda's own. ``ended`` is 0 until it is; ``error`` is its kind, "" for none."""
+    """A span of damda's own. ``ended`` is 0 until it is; ``error``: it failed, and ``said`` why.
+
+    A search has four of these and may lose a hundredth of its time to them: what can wait is done by the thread that
+    writes, many at a time. Till then `facts` may have functions in the place of values, and keys in its texts.
+    """
 
     __slots__ = (
         "_attach",
-        "_keeping",
+        "_keep",
         "_policy",
         "_token",
         "at",
@@ -181,11 +183,12 @@ class Own(Span):
         "name",
         "parent",
         "said",
+        "soon",
     )
 
     def __init__(
         self,
-        keeping: Keeping,
+        keep: "Callable[[Own], None]",
         policy: Policy,
         name: str,
         kind: Kind,
@@ -194,12 +197,12 @@ class Own(Span):
         links: Sequence[Place],
         attach: bool,
     ) -> None:
-        self._keeping, self._policy, self._attach = keeping, policy, attach
+        self._keep, self._policy, self._attach = keep, policy, attach
         self._token: Token[Own | None] | None = None
         self.name, self.kind, self.parent, self.links = name, kind, parent, links
-        self.facts = {**policy.attributes(attributes)}
-        self.at = Place(parent.trace_id if parent else getrandbits(128) or 1, getrandbits(64) or 1)
-        self.ended, self.error, self.said = 0, "", ""
+        self.facts: dict[str, Value | Callable[[], Value]] = {**attributes}
+        self.at = Place(parent[0] if parent else getrandbits(128) or 1, getrandbits(64) or 1)
+        self.ended, self.error, self.said, self.soon = 0, False, "", False
         self.began = time_ns()
 
     def __bool__(self) -> bool:
@@ -214,10 +217,16 @@ class Own(Span):
         return self.at
 
     def set(self, attributes: Attributes) -> None:
-        self.facts.update(self._policy.attributes(attributes))
+        self.facts.update(attributes)
+
+    def defer(self, name: str, make: Callable[[], Value]) -> None:
+        self.facts[name] = make
 
     def rename(self, name: str) -> None:
         self.name = name
+
+    def hasten(self) -> None:
+        self.soon = True
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -229,14 +238,15 @@ class Own(Span):
 
     def fail(self, error: BaseException) -> None:
         if isinstance(error, Exception):
-            self.error, self.said = kind_of(error), self._policy.said(error)
+            self.error, self.said = True, self._policy.said(error)
+            self.facts["error.type"] = kind_of(error)
         else:
             self.facts[CANCELLED] = True
 
     def end(self) -> None:
         if not self.ended:
             self.ended = time_ns()
-            self._keeping.took(self)
+            self._keep(self)
 
     def __enter__(self) -> "Own":
         if self._attach:

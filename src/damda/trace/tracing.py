@@ -5,9 +5,12 @@ Knows: whether it is on, and whose provider is used. Does not know: what spans a
 """
 
 import atexit
+import logging
 import os
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +23,14 @@ from damda.trace.spans import NONE, OFF, Attributes, Kind, Own, Place, Policy, S
 if TYPE_CHECKING:
     from damda.config import Settings, TraceSettings
     from damda.trace.sinks import Sinks
+
+
+log = logging.getLogger("damda.trace")
+
+_SECONDS, _SOON = 5.0, 0.3
+"""A trace can be read about so long after its end: most can wait, and many are cheaper written together; those of
+answers are wanted soon."""
+_MANY, _MOST = 2048, 16384
 
 
 class Tracing:
@@ -59,22 +70,22 @@ class Tracing:
 
 
 class OwnTracing(Tracing):
-    """Tracing with spans of damda's own.
+    """Tracing with spans of damda's own, which a thread writes a little after they have ended.
 
-    OpenTelemetry's SDK takes a while to import and is not needed before the first span has ended: a thread does it.
+    OpenTelemetry's SDK takes a while to import and is not needed before: the thread does that too.
     """
 
     on = True
 
     def __init__(self, settings: "Settings", home: Path) -> None:
         super().__init__(settings, home)
-        self.policy = Policy(settings)
-        self._waiting: list[Own] = []
+        self._policy = Policy(settings)
+        self._ended: deque[Own] = deque(maxlen=_MOST)  # when nobody can write, the oldest go
         self._sinks: Sinks | None = None
+        self._opened, self._wake = threading.Event(), threading.Event()
         self._closed = False
-        self._lock = threading.Lock()
-        self._opening = threading.Thread(target=self._open, name="damda-traces", daemon=True)
-        self._opening.start()
+        self._thread = threading.Thread(target=self._run, name="damda-traces", daemon=True)
+        self._thread.start()
         atexit.register(self.close)
 
     def begin(
@@ -82,55 +93,58 @@ class OwnTracing(Tracing):
     ) -> Span:
         if parent is None and (above := own_current()) is not None:
             parent = above.at
-        return Own(self, self.policy, name, kind, attributes, parent, links, attach)
+        return Own(self._took, self._policy, name, kind, attributes, parent, links, attach)
 
     def current(self) -> Span:
         return own_current() or OFF
 
-    def took(self, span: Own) -> None:
-        """A span has ended."""
-        sinks = self._sinks
-        if sinks is None:
-            with self._lock:
-                sinks = self._sinks
-                if sinks is None:
-                    if not self._closed:
-                        self._waiting.append(span)
-                    return
-        sinks.took(span)
-
     def flush(self) -> None:
-        self._opening.join()
+        self._opened.wait()
         if self._sinks is not None:
+            self._sinks.write(self._ended)
             self._sinks.flush()
 
     def close(self) -> None:
         forget(self)
         atexit.unregister(self.close)
-        self._opening.join()
-        with self._lock:
-            sinks, self._sinks, self._closed = self._sinks, None, True
-        if sinks is not None:
-            sinks.close()
+        if self._closed:
+            return
+        self._closed = True
+        self._wake.set()
+        self._thread.join()
+        if self._sinks is not None:
+            self._sinks.write(self._ended)
+            self._sinks.close()
 
     def feedback(self, trace_id: str, score: int) -> None:
-        self._opening.join()
+        self._opened.wait()
         if self._sinks is not None:
             self._sinks.feedback(trace_id, score)
 
     def forked(self) -> None:
         atexit.unregister(self.close)
-        self._lock, self._closed, self._sinks = threading.Lock(), True, None
+        self._closed = True
 
-    def _open(self) -> None:
-        from damda.trace.sinks import Sinks
+    def _took(self, span: Own) -> None:
+        if not self._closed:
+            self._ended.append(span)
+            if span.soon or len(self._ended) == _MANY:
+                self._wake.set()
 
-        sinks = Sinks(self.settings.trace, self.home)
-        with self._lock:
-            for span in self._waiting:
-                sinks.took(span)
-            self._waiting.clear()
-            self._sinks = sinks
+    def _run(self) -> None:
+        try:
+            from damda.trace.sinks import Sinks
+
+            self._sinks = Sinks(self.settings.trace, self.home, self._policy)
+        except Exception:  # else whoever waits for it waits for ever
+            log.exception("traces can't be kept")
+        finally:
+            self._opened.set()
+        while self._sinks is not None and not self._closed:
+            if self._wake.wait(_SECONDS) and not self._closed:
+                time.sleep(_SOON)  # the request's span ends a little later than the answer's
+            self._wake.clear()
+            self._sinks.write(self._ended)
 
 
 _tracing: Tracing | None = None
