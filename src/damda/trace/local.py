@@ -68,7 +68,9 @@ class Local(SpanExporter):
         except (sqlite3.Error, OSError) as error:
             self._drop_connection()
             reason = error.strerror if isinstance(error, OSError) else error
-            self._tell(f"traces can't be kept in {self.path} ({reason}); free some space, or set trace.on = false")
+            self._tell(
+                f"traces can't be kept in {self.path} ({reason}); free some space, delete it, or set trace.on = false"
+            )
             return SpanExportResult.FAILURE
         return SpanExportResult.SUCCESS
 

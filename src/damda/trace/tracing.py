@@ -9,7 +9,6 @@ import logging
 import os
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -72,7 +71,8 @@ class Tracing:
 class OwnTracing(Tracing):
     """Tracing with spans of damda's own, which a thread writes a little after they have ended.
 
-    OpenTelemetry's SDK takes a while to import and is not needed before: the thread does that too.
+    OpenTelemetry's SDK takes a while to import and is not needed before, so the thread imports it then: a command that
+    gives one answer has printed it by that time.
     """
 
     on = True
@@ -82,7 +82,7 @@ class OwnTracing(Tracing):
         self._policy = Policy(settings)
         self._ended: deque[Own] = deque(maxlen=_MOST)  # when nobody can write, the oldest go
         self._sinks: Sinks | None = None
-        self._opened, self._wake = threading.Event(), threading.Event()
+        self._opened, self._wake, self._stop = threading.Event(), threading.Event(), threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="damda-traces", daemon=True)
         self._thread.start()
@@ -99,7 +99,7 @@ class OwnTracing(Tracing):
         return own_current() or OFF
 
     def flush(self) -> None:
-        self._opened.wait()
+        self._open()
         if self._sinks is not None:
             self._sinks.write(self._ended)
             self._sinks.flush()
@@ -110,6 +110,7 @@ class OwnTracing(Tracing):
         if self._closed:
             return
         self._closed = True
+        self._stop.set()
         self._wake.set()
         self._thread.join()
         if self._sinks is not None:
@@ -117,7 +118,7 @@ class OwnTracing(Tracing):
             self._sinks.close()
 
     def feedback(self, trace_id: str, score: int) -> None:
-        self._opened.wait()
+        self._open()
         if self._sinks is not None:
             self._sinks.feedback(trace_id, score)
 
@@ -131,7 +132,15 @@ class OwnTracing(Tracing):
             if span.soon or len(self._ended) == _MANY:
                 self._wake.set()
 
+    def _open(self) -> None:
+        self._wake.set()
+        self._opened.wait()
+
     def _run(self) -> None:
+        self._wake.wait(_SECONDS)
+        if self._closed and not self._ended:
+            self._opened.set()
+            return
         try:
             from damda.trace.sinks import Sinks
 
@@ -141,8 +150,8 @@ class OwnTracing(Tracing):
         finally:
             self._opened.set()
         while self._sinks is not None and not self._closed:
-            if self._wake.wait(_SECONDS) and not self._closed:
-                time.sleep(_SOON)  # the request's span ends a little later than the answer's
+            if self._wake.wait(_SECONDS):
+                self._stop.wait(_SOON)  # the request's span ends a little later than the answer's
             self._wake.clear()
             self._sinks.write(self._ended)
 
