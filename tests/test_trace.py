@@ -363,6 +363,15 @@ def test_off_is_off(kb: KnowledgeBase, start: Start) -> None:
     assert not (kb.home / "traces.sqlite").exists()
 
 
+def test_what_is_muted_leaves_no_trace(kb: KnowledgeBase, start: Start) -> None:
+    tracing = start(kb.home)
+    with trace.muted():
+        kb.search("leave laptops")
+    kb.search("leave laptops")
+    tracing.flush()
+    assert len(Traces(kb.home).recent()) == 1
+
+
 def test_started_twice(tmp_path: Path, start: Start) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     first = start(one)

@@ -88,7 +88,8 @@ class Backend:
         self.kb.warm()
         self.service.encoder.encode(["준비"], kind="query")
         if self.kb.exists():
-            self.kb.search("준비", 1)
+            with trace.muted():
+                self.kb.search("준비", 1)
             self.metrics.passages.set(self.kb.count())
             self.ready.set()
 

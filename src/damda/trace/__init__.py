@@ -21,7 +21,7 @@ from damda.trace.genai import (
     searching,
 )
 from damda.trace.spans import OFF, Span
-from damda.trace.tracing import Tracing, active, current, note, span, start
+from damda.trace.tracing import Tracing, active, current, muted, note, span, start
 
 __all__ = [
     "OFF",
@@ -33,6 +33,7 @@ __all__ = [
     "current",
     "embeddings",
     "generation",
+    "muted",
     "note",
     "quoted",
     "quoting",
