@@ -89,7 +89,16 @@ def main() -> None:
             if given.minutes:
                 result["memory"] = memory(server, 60 * given.minutes, asked)
                 print(json.dumps(result["memory"]))
-    machine.save("serve", result)
+    machine.save("serve", result | {"at_8": at_8(result)})
+
+
+def at_8(result: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of a summary: with eight clients."""
+    row = next(row for row in result["searches"] if row["concurrent"] == 8)
+    shown = {"searches_a_second": row["a_second"], "search_p95_ms": row["p95_ms"]}
+    if beside := result.get("beside_sentence_transformers"):
+        shown["embeddings_over_plain_server"] = beside[0]["ratio"]
+    return shown
 
 
 def _corpus(dataset: Path, most: int, work: Path) -> list[str]:

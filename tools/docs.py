@@ -5,7 +5,7 @@
     python tools/docs.py --transcripts   runs the README's first command again and writes down what it says
 
 docs/settings.md comes from damda.config, docs/cli.md from the command tree, and the tables between
-``<!-- numbers:start -->`` and ``<!-- numbers:end -->`` in both READMEs and docs/peers.md from
+``<!-- numbers:start -->`` and ``<!-- numbers:end -->`` in both READMEs, docs/peers.md and docs/serving.md from
 benchmarks/results/*.json. A result file that is missing has no row.
 """
 
@@ -22,6 +22,7 @@ from textwrap import fill
 from typing import Any, Literal, get_args, get_origin
 
 import peer_tables
+import serve_tables
 from pydantic.fields import FieldInfo
 from typer.main import get_command
 
@@ -226,6 +227,14 @@ FIGURES = (
         "over its slowest unavoidable load (LanceDB, Kiwi or encoder)",
         "가장 느린 필수 적재(LanceDB, Kiwi, 인코더 중 하나) 대비",
     ),
+    ("serve.at_8.searches_a_second", "serve: searches a second, 8 clients", "서비스: 초당 검색, 클라이언트 8"),
+    ("serve.at_8.search_p95_ms", "95th percentile, ms", "95백분위(ms)"),
+    (
+        "serve.at_8.embeddings_over_plain_server",
+        "embeddings a second over a plain server with torch, same weights",
+        "같은 가중치의 torch 서버 대비 초당 임베딩(배)",
+    ),
+    ("tracing.search.added_percent", "tracing: of a search's CPU time, %", "추적: 검색 CPU 시간 대비(%)"),
     ("ingest.megabytes", "ingest: folder, MB", "색인: 폴더(MB)"),
     ("ingest.passages", "passages made of it", "만들어진 문단 수"),
     ("ingest.wall_s", "first run, s", "첫 실행(초)"),
@@ -358,6 +367,7 @@ def pages() -> dict[Path, str]:
     readmes = {ROOT / "README.md": "en", ROOT / "README.ko.md": "ko"}
     tables = {path: numbers(language) for path, language in readmes.items()}
     tables[ROOT / "docs" / "peers.md"] = peer_tables.tables(RESULTS, table)
+    tables[ROOT / "docs" / "serving.md"] = serve_tables.tables(RESULTS, table)
     made = {path: with_numbers(path.read_text(encoding="utf-8"), text) for path, text in tables.items()}
     return made | {ROOT / "docs" / "settings.md": settings_page(), ROOT / "docs" / "cli.md": cli_page()}
 
