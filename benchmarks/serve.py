@@ -1,11 +1,12 @@
 """`damda serve` under load, and beside a plain server over the same encoder weights in the same run.
 
-python benchmarks/serve.py DATASET [--documents N] [--seconds S] [--peer PYTHON] [--minutes M]
+python benchmarks/serve.py DATASET [--documents N] [--seconds S] [--peer PYTHON] [--infinity PYTHON] [--minutes M]
 
 DATASET: a folder in BEIR layout. Requests come from threads of this process over loopback, each over a connection of
 its own, one after another; every level of load is bounded in time. PYTHON: an interpreter of an environment with torch,
 sentence-transformers, fastapi and uvicorn (peers/encoder.txt pins the first two); the two servers then take turns, and
-the figures to quote are the ratios. M: minutes of mixed load during which memory is watched.
+the figures to quote are the ratios. The same for embeddings with infinity-emb[server,torch]. M: minutes of mixed load
+during which memory is watched.
 """
 
 import argparse
@@ -38,6 +39,7 @@ from damda.measure.dataset import questions, write_lines
 
 LEVELS = (1, 8, 32, 128)
 CHARACTERS = 200
+EXAMPLES = Path(__file__).parents[1] / "examples"
 REPEATS = 3
 Request = tuple[str, Mapping[str, object]]
 
@@ -71,13 +73,14 @@ def main() -> None:
     arguments.add_argument("--documents", type=int, default=2000)
     arguments.add_argument("--seconds", type=float, default=15)
     arguments.add_argument("--peer", help="an interpreter with sentence-transformers and fastapi")
+    arguments.add_argument("--infinity", help="an interpreter with infinity-emb")
     arguments.add_argument("--minutes", type=float, default=0)
     given = arguments.parse_args()
     asked = [question.text for question in questions(given.dataset)][:500]
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         texts = _corpus(given.dataset, given.documents, work)
-        with damda(work) as server:
+        with damda(work, work / "documents") as server:
             result: dict[str, Any] = {"documents": len(texts), "seconds_a_level": given.seconds}
             for what, make in {"searches": search, "answers": answer}.items():
                 loads = [load(server.port, n, given.seconds, make, asked) for n in LEVELS]
@@ -86,9 +89,18 @@ def main() -> None:
             if given.peer:
                 with peer(given.peer, work) as other:
                     result["beside_sentence_transformers"] = beside(server.port, other, given.seconds, asked, texts)
+            if given.infinity:
+                with infinity(given.infinity, work) as other:
+                    result["beside_infinity"] = beside(server.port, other, given.seconds, [], texts)
             if given.minutes:
                 result["memory"] = memory(server, 60 * given.minutes, asked)
                 print(json.dumps(result["memory"]))
+        with damda(work, EXAMPLES / "documents") as server:
+            asked = [json.loads(line)["text"] for line in (EXAMPLES / "questions.jsonl").open(encoding="utf-8")]
+            load(server.port, 1, given.seconds, answer, asked)
+            rows = [load(server.port, n, given.seconds, answer, asked).row() for n in LEVELS]
+            result["few_documents"] = {"documents": 26, "answers": rows}
+            _print("answers from few documents", rows)
     machine.save("serve", result | {"at_8": at_8(result)})
 
 
@@ -165,7 +177,7 @@ def load(port: int, concurrent: int, seconds: float, make: Callable[[str], Reque
 
 
 def beside(ours: int, theirs: int, seconds: float, asked: Sequence[str], texts: Sequence[str]) -> list[dict[str, Any]]:
-    """The same load on both servers, in turn."""
+    """The same load on both servers, in turn; without questions, embeddings alone."""
     passages = [text[:CHARACTERS] for text in texts]
 
     def one(text: str) -> Request:
@@ -185,7 +197,7 @@ def beside(ours: int, theirs: int, seconds: float, asked: Sequence[str], texts: 
         ("hybrid search here, by vectors there, 8 clients", 8, search, dense, asked),
     )
     rows = []
-    for what, clients, make, make_theirs, given in cases:
+    for what, clients, make, make_theirs, given in cases if asked else cases[:2]:
         pairs = []
         for _ in range(REPEATS):
             a = load(ours, clients, seconds, make, given).row()
@@ -248,12 +260,23 @@ class Server:
 
 
 @contextmanager
-def damda(work: Path) -> Iterator[Server]:
+def damda(work: Path, documents: Path) -> Iterator[Server]:
     program = "from damda.cli import main; main()"
-    port = _free()
-    command = [sys.executable, "-c", program, "serve", str(work / "documents"), "--port", str(port), "--quiet"]
+    port, home = _free(), work / f"home of {documents.name} in {documents.parent.name}"
+    command = [sys.executable, "-c", program, "serve", str(documents), "--port", str(port), "--home", str(home)]
     with _running(command, port, "/ready") as process:
         yield Server(port, process.pid)
+
+
+@contextmanager
+def infinity(python: str, work: Path) -> Iterator[int]:
+    port, model = _free(), work / "e5-small-koen"
+    e5_torch.write(model)
+    options = ["--engine", "torch", "--device", "cpu", "--dtype", "float32", "--no-bettertransformer"]
+    names = ["--model-id", str(model), "--served-model-name", model.name, "--url-prefix", "/v1"]
+    program = str(Path(python).with_name("infinity_emb"))
+    with _running([program, "v2", *names, *options, "--port", str(port)], port, "/health"):
+        yield port
 
 
 @contextmanager
