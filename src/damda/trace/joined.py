@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from opentelemetry import trace as api
 from opentelemetry.context import Context, attach, detach
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
+from opentelemetry.trace import Link, NonRecordingSpan, SpanKind, StatusCode
 
 from damda.trace import tracing
-from damda.trace.sinks import SCOPE, Batched
+from damda.trace.export import SCOPE, Exports, context
 from damda.trace.spans import CANCELLED, OFF, Attributes, Kind, Place, Policy, Span, Value, kind_of
 
 if TYPE_CHECKING:
@@ -108,20 +108,20 @@ class JoinedTracing(tracing.Tracing):
     def __init__(self, settings: "Settings", home: Path, theirs: TracerProvider) -> None:
         super().__init__(settings, home)
         self._policy = Policy(settings)
-        self._sinks = Batched(settings.trace, home, theirs)
+        self._sinks = Exports(settings.trace, home, theirs)
         self._tracer = theirs.get_tracer(SCOPE)
         atexit.register(self.close)
 
     def begin(
         self, name: str, attributes: Attributes, kind: Kind, parent: Place | None, links: Sequence[Place], attach: bool
     ) -> Span:
-        above = None if parent is None else api.set_span_in_context(NonRecordingSpan(_context(parent)), Context())
+        above = None if parent is None else api.set_span_in_context(NonRecordingSpan(context(parent)), Context())
         made = self._tracer.start_span(
             name,
             above,
             SpanKind[kind.upper()],
             self._policy.attributes(attributes),
-            [Link(_context(to)) for to in links],
+            [Link(context(to)) for to in links],
             record_exception=False,
         )
         return JoinedSpan(self._policy, made, attach)
@@ -143,7 +143,3 @@ class JoinedTracing(tracing.Tracing):
 
     def forked(self) -> None:
         atexit.unregister(self.close)
-
-
-def _context(place: Place) -> SpanContext:
-    return SpanContext(place.trace, place.span, place.remote, TraceFlags(TraceFlags.SAMPLED))

@@ -10,15 +10,13 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from opentelemetry.trace import SpanContext, StatusCode
 from pydantic_core import to_json
 
 from damda.trace.schema import NAME, open_for_writing
+from damda.trace.spans import Place
 
 log = logging.getLogger("damda.trace")
 
@@ -39,8 +37,8 @@ _PUT = (
 """A part of a trace; without an end, if its first span is not in it."""
 
 
-class Local(SpanExporter):
-    """Writes to ``home``.
+class Local:
+    """Writes to ``home``; used by one thread at a time.
 
     Args:
         home: made when the first trace is written.
@@ -55,40 +53,60 @@ class Local(SpanExporter):
         self._opened = (0, 0)  # process and inode
         self._told: set[str] = set()
         self._until_pruning = 1
+        self._parts: dict[int, _Part] = {}
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Write a batch; called by one thread at a time."""
+    def add(
+        self,
+        at: Place,
+        parent: Place | None,
+        name: str,
+        began: int,
+        ended: int,
+        attributes: Mapping[str, object],
+        said: str | None,
+    ) -> None:
+        """A span for the next `write`; ``said``: what was wrong, None if nothing was. Times are ns since 1970."""
+        part = self._parts.get(at.trace)
+        if part is None:
+            part = self._parts[at.trace] = _Part(began)
+        shown: dict[str, object] = {
+            "id": f"{at.span:016x}",
+            "parent": f"{parent.span:016x}" if parent is not None else None,
+            "name": name,
+            "began": began,
+            "ended": ended,
+            "attributes": attributes,
+        }
+        if said is not None:
+            shown["error"] = said
+        part.spans.append(shown)
+        if began < part.began:
+            part.began = began
+        if parent is None or parent.remote:  # the first span of the trace tells its name and its end
+            part.ended, part.name = max(part.ended or 0, ended), part.name or name
+
+    def write(self) -> bool:
+        """Write what was added, or lose it; whether it was written."""
+        rows = [
+            (f"{trace:032x}", part.began, part.ended, part.name, to_json(part.spans, fallback=str)[1:-1].decode())
+            for trace, part in self._parts.items()
+        ]
+        self._parts = {}
         try:
             try:
-                self._write(spans)
+                self._write(rows)
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError) or not self._replaced(error):
                     raise
-                self._write(spans)
+                self._write(rows)
         except (sqlite3.Error, OSError) as error:
-            self._drop_connection()
+            self.close()
             reason = error.strerror if isinstance(error, OSError) else error
-            self._tell(
-                f"traces can't be kept in {self.path} ({reason}); free some space, delete it, or set trace.on = false"
-            )
-            return SpanExportResult.FAILURE
-        return SpanExportResult.SUCCESS
+            self._tell(f"traces can't be kept in {self.path} ({reason}); free some space, or set trace.on = false")
+            return False
+        return True
 
-    def shutdown(self) -> None:
-        """Close the file."""
-        self._drop_connection()
-
-    def _write(self, spans: Sequence[ReadableSpan]) -> None:
-        parts = dict[str, _Part]()
-        for span in spans:
-            context = span.get_span_context()
-            assert context is not None
-            trace = format(context.trace_id, "032x")
-            part = parts.get(trace)
-            if part is None:
-                part = parts[trace] = _Part()
-            part.add(span, context)
-        rows = [part.row(trace) for trace, part in parts.items()]
+    def _write(self, rows: Sequence[tuple[object, ...]]) -> None:
         connection = self._open()
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -117,14 +135,15 @@ class Local(SpanExporter):
         if self._connection is not None and self._opened == here:
             return self._connection
         if self._opened[0] == here[0]:
-            self._drop_connection()
+            self.close()
         self._connection = None  # another process's must not even be closed here
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = open_for_writing(self.path)
         self._opened = (os.getpid(), _inode(self.path))
         return self._connection
 
-    def _drop_connection(self) -> None:
+    def close(self) -> None:
+        """Close the file; `write` opens it again."""
         connection, self._connection = self._connection, None
         if connection is not None and self._opened[0] == os.getpid():
             try:
@@ -136,7 +155,7 @@ class Local(SpanExporter):
         """Move a damaged file aside; False where it is sound after all (another process was faster)."""
         from filelock import FileLock
 
-        self._drop_connection()
+        self.close()
         with FileLock(self.path.with_name(f"{NAME}.lock"), timeout=5):
             if not _damaged(self.path):
                 return True
@@ -160,32 +179,10 @@ class _Part:
 
     __slots__ = ("began", "ended", "name", "spans")
 
-    def __init__(self) -> None:
-        self.spans = list[dict[str, object]]()
-        self.began, self.name = 0, ""
+    def __init__(self, began: int) -> None:
+        self.spans: list[dict[str, object]] = []
+        self.began, self.name = began, ""
         self.ended: int | None = None
-
-    def row(self, trace: str) -> tuple[str, int, int | None, str, str]:
-        """For `_PUT`."""
-        return trace, self.began, self.ended, self.name, to_json(self.spans)[1:-1].decode()
-
-    def add(self, span: ReadableSpan, context: SpanContext) -> None:
-        """A span; the first one of the trace tells its name and its end."""
-        began, ended, parent = span.start_time or 0, span.end_time or 0, span.parent
-        shown: dict[str, object] = {
-            "id": format(context.span_id, "016x"),
-            "parent": format(parent.span_id, "016x") if parent is not None else None,
-            "name": span.name,
-            "began": began,
-            "ended": ended,
-            "attributes": dict(span.attributes or {}),
-        }
-        if span.status.status_code is StatusCode.ERROR:
-            shown["error"] = span.status.description or ""
-        self.spans.append(shown)
-        self.began = min(self.began, began) if self.began else began
-        if parent is None or parent.is_remote:
-            self.ended, self.name = max(self.ended or 0, ended), self.name or span.name
 
 
 def _inode(path: Path) -> int:

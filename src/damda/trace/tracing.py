@@ -73,8 +73,7 @@ class Tracing:
 class OwnTracing(Tracing):
     """Tracing with spans of damda's own, which a thread writes a little after they have ended.
 
-    OpenTelemetry's SDK takes a while to import and is not needed before, so the thread imports it then: a command that
-    gives one answer has printed it by that time.
+    It imports what it needs when there is something to write: a command that gives one answer has printed it by then.
     """
 
     on = True
