@@ -16,10 +16,10 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
+import machine  # noqa: E402
 from fuzzing import fuzz, operations  # noqa: E402  they lie among the tests
 from serving import WRITER, Told, documents, serving  # noqa: E402
 
-RESULT = HERE / "results" / "fuzz.json"
 EXAMPLES = 60
 """Of each kind for each operation in a round; each round has a seed of its own."""
 
@@ -48,8 +48,8 @@ def main(wanted: int) -> None:
             for label, answers in by_operation.items()
         },
     }
-    RESULT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(report, indent=1))  # noqa: T201
+    print(json.dumps(report, indent=1))
+    machine.save("fuzz", report)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fakes import until
 from hypothesis import given
 from hypothesis import strategies as st
 from serving import DOCUMENTS, SECRET, WRITER, Child, Served, Told, built, documents, served, serving
@@ -78,6 +79,8 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Ke
     folder = documents(tmp_path_factory.mktemp("keyed") / "docs")
     with serving(folder) as server:
         keys = Keys(server.backend.kb.home)
+        with server.client() as client:
+            until(lambda: client.get("/ready").status_code == 200)
         yield server, keys, keys.make("office")[1]
         keys.close()
 

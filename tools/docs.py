@@ -250,8 +250,11 @@ def numbers(language: str) -> str:
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in _result_files()}
     other = _other(results, words, list(WORDS).index(language))
     parts = [_retrieval(results, words), _answers(results, words), _lab(results, words), other]
-    machines = sorted({_machine(result) for result in results.values()})
-    parts.append(f"{words['machine']}: {'; '.join(machines)}." if machines else words["none"])
+    dates: dict[str, set[str]] = {}
+    for result in results.values():
+        dates.setdefault(_machine(result), set()).add(result["date"])
+    machines = "; ".join(f"{name}, {', '.join(sorted(on))}" for name, on in sorted(dates.items()))
+    parts.append(fill(f"{words['machine']}: {machines}.", 112) if machines else words["none"])
     return "\n\n".join(part for part in parts if part)
 
 
@@ -325,7 +328,7 @@ def _other(results: Mapping[str, Any], words: Mapping[str, str], language: int) 
 
 def _machine(result: Mapping[str, Any]) -> str:
     about = result["machine"]
-    return f"{about['processor']}, {about['memory_gib']:.0f} GiB, Python {about['python']}, {result['date']}"
+    return f"{about['processor']}, {about['memory_gib']:.0f} GiB, Python {about['python']}"
 
 
 def with_numbers(text: str, made: str) -> str:
