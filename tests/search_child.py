@@ -2,8 +2,8 @@
 
     python search_child.py ROOT HOME STOP
 
-Every document is ``VERSION of COUNT`` in each of its passages. Runs until the file STOP is there; then says how many
-versions it has seen of all documents together.
+Every document is ``VERSION of COUNT`` in each of its passages. Makes the file STOP.PID when it has searched. Runs until
+the file STOP is there; then says how many versions it has seen of all documents together.
 """
 
 import os
@@ -47,6 +47,7 @@ def main(root: str, home: str, stop: str) -> None:
             modes: tuple[Mode, ...] = ("bm25", "dense", "hybrid")
             seen.add(look(kb, path.name, modes[turns % 3]))
             turns += 1
+            Path(f"{stop}.{os.getpid()}").touch()
     os.write(1, f"{turns} {len(seen)}\n".encode())
 
 

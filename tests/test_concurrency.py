@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import FakeAnalyser, FakeEncoder, Opener, found
+from fakes import FakeAnalyser, FakeEncoder, Opener, found, until
 
 from damda.errors import BusyError
 from damda.home import Home
@@ -48,6 +48,7 @@ def test_readers_never_see_half_a_document(root: Path, tmp_path: Path, open_fake
     kb = open_fake(root, settings={"home": str(home)})
     kb.sync()
     readers = [child("search_child.py", root, home, stop) for _ in range(2)]
+    until(lambda: len(list(tmp_path.glob("stop.*"))) == len(readers), 60)  # each has searched once
     end, turn = time.monotonic() + 6, 0
     while time.monotonic() < end and all(reader.poll() is None for reader in readers):
         turn += 1
@@ -56,8 +57,8 @@ def test_readers_never_see_half_a_document(root: Path, tmp_path: Path, open_fake
                 write(root, number, turn)
         kb.sync()
     stop.touch()
-    for reader in readers:
-        out, err = reader.communicate(timeout=30)
+    said = [reader.communicate(timeout=30) for reader in readers]
+    for reader, (out, err) in zip(readers, said, strict=True):
         assert reader.returncode == 0, err
         turns, versions = map(int, out.split())
         assert turns > 20 and versions > DOCUMENTS, f"too few to matter: {versions} in {turns} searches"
