@@ -23,6 +23,7 @@ from serving import DOCUMENTS, SECRET, WRITER, Child, Served, Told, built, docum
 
 from damda.ingest import sync as sync_module
 from damda.knowledge import KnowledgeBase
+from damda.serve import process
 from damda.serve.app import build
 from damda.serve.uploads import FOLDER
 
@@ -452,6 +453,12 @@ def test_damaged_traces_hold_nothing_up(root: Path, tmp_path: Path) -> None:
             assert answer.status_code == 200 and answer.json()["damda"]["found"]
         assert client.get("/api/traces").json()["traces"], "begun anew"
         assert finds(client, "library")
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    """asyncio switches Nagle's algorithm off only where the socket names its protocol; else an answer takes 40 ms more."""
+    with process._bound("127.0.0.1", 0) as sock:
+        assert sock.proto == socket.IPPROTO_TCP
 
 
 # --- processes and signals -------------------------------------------------------------------------------------------
