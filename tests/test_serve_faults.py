@@ -456,7 +456,7 @@ def test_damaged_traces_hold_nothing_up(root: Path, tmp_path: Path) -> None:
 
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:
-    """asyncio switches Nagle's algorithm off only where the socket names its protocol; else an answer takes 40 ms more."""
+    """asyncio switches Nagle off only where a socket names its protocol; else an answer takes 40 ms more."""
     with process._bound("127.0.0.1", 0) as sock:
         assert sock.proto == socket.IPPROTO_TCP
 
