@@ -6,6 +6,7 @@ Knows: what the result file holds. Does not know: how anything was measured.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 Table = Callable[[Sequence[str], Sequence[Sequence[str]], int], str]
@@ -34,12 +35,12 @@ def tables(results: Path, table: Table) -> str:
     if not path.is_file():
         return "Not measured yet."
     result = json.loads(path.read_text(encoding="utf-8"))
-    parts = [f"{result['documents']:,} documents; `{result['command']}`; {_machine(result)}."]
+    parts = [fill(f"{result['documents']:,} documents; `{result['command']}`; {_machine(result)}.", 112)]
     for key, title in (("searches", "Searches (hybrid, ten passages)"), ("answers", "Answers (`extract`)")):
         parts += [f"{title}:", _of(result[key], LOAD, table)]
     if "few_documents" in result:
         few = result["few_documents"]
-        parts += [f"Answers from {few['documents']} documents, whose passages were all read before:"]
+        parts += [f"Answers from {few['documents']} documents, most of whose passages were read before:"]
         parts += [_of(few["answers"], LOAD, table)]
     for key, title in (
         ("beside_sentence_transformers", "Beside a plain FastAPI over sentence-transformers"),
@@ -72,9 +73,10 @@ def _memory(memory: Mapping[str, Any]) -> str:
             ("mb_at_the_end", "at the end"),
         )
     )
-    return (
+    return fill(
         f"Memory of all processes over {memory['minutes']:g} minutes of eight clients that search and four that ask: "
-        f"{megabytes};\n{memory['searches']['answered']:,} searches, {memory['searches']['errors']} errors."
+        f"{megabytes}; {memory['searches']['answered']:,} searches, {memory['searches']['errors']} errors.",
+        112,
     )
 
 
