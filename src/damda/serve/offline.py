@@ -25,7 +25,8 @@ from damda.serve import batchfile, openai
 from damda.serve.batchfile import Request
 from damda.serve.chat import LLM
 from damda.serve.errors import Refused, described
-from damda.types import Answer, Delta, Encoder, Kind, Message, Progress, Usage, Writer, quiet
+from damda.serve.vectors import kind_of
+from damda.types import Answer, Delta, Encoder, Message, Progress, Usage, Writer, quiet
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -103,14 +104,12 @@ class Models:
         return openai.completion(*_drained(deltas, stopped, self.always or asked.model))
 
     def _embeddings(self, asked: openai.EmbeddingsRequest) -> dict[str, object]:
-        name, _, suffix = asked.model.rpartition(":")
-        if suffix not in ("query", "passage"):
-            name, suffix = asked.model, ""
-        if name != self.encoder_name or self.encoder is None:
+        if self.encoder is None:
             raise _unknown(asked.model, [self.encoder_name])
+        kind = kind_of(asked, self.encoder_name)
         if asked.dimensions not in (None, self.encoder.dim):
-            raise Refused(400, f"{name} makes {self.encoder.dim} dimensions; leave dimensions out", "invalid_value")
-        kind: Kind = "query" if "query" in (suffix, asked.input_type) else "passage"
+            dim, name = self.encoder.dim, self.encoder_name
+            raise Refused(400, f"{name} makes {dim} dimensions; leave dimensions out", "invalid_value")
         vectors = self.encoder.encode(asked.texts, kind=kind)
         tokens = sum(self.encoder.count_tokens(asked.texts))
         return openai.embeddings(vectors, asked.model, tokens, base64=asked.encoding_format == "base64")

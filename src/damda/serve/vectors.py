@@ -48,7 +48,7 @@ def routes(backend: Backend) -> APIRouter:
     async def embeddings(request: Request, asked: EmbeddingsRequest) -> Response:
         """Vectors of texts: of passages, or of questions where the model's name ends in `:query` or `input_type` says
         so. The two are encoded in different ways."""
-        kind = _kind(asked, service.names["encoder"])
+        kind = kind_of(asked, service.names["encoder"])
         if asked.dimensions not in (None, service.encoder.dim):
             message = f"vectors have {service.encoder.dim} dimensions, no other number; leave dimensions out"
             raise Refused(400, message, "invalid_value", "dimensions")
@@ -106,7 +106,12 @@ def _known(model: str, known: "tuple[str, ...] | list[str]") -> None:
         raise Refused(404, f"no such model here: {model[:80]!r}; there are: {there}", "model_not_found", "model")
 
 
-def _kind(asked: EmbeddingsRequest, encoder: str) -> Kind:
+def kind_of(asked: EmbeddingsRequest, encoder: str) -> Kind:
+    """What the texts are: the model's name says it, else ``input_type``.
+
+    Raises:
+        Refused: the name is not that of the encoder.
+    """
     by_name: dict[str, Literal["query", "passage"]] = {
         encoder: "query" if asked.input_type == "query" else "passage",
         f"{encoder}:query": "query",
