@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -239,3 +240,17 @@ def _ready(client: httpx.Client, url: str) -> bool:
         return client.get(f"{url}/ready").status_code == 200
     except httpx.HTTPError:
         return False
+
+
+def raw(server: Served, sent: bytes, silent: float = 2.0) -> bytes:
+    """What comes back for these bytes until the server closes the connection, or says nothing for so many seconds."""
+    with socket.create_connection(("127.0.0.1", server.port)) as sock:
+        sock.settimeout(silent)
+        got = b""
+        try:
+            sock.sendall(sent)
+            while block := sock.recv(65536):
+                got += block
+        except (TimeoutError, ConnectionError):
+            pass
+    return got

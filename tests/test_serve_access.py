@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import shutil
-import socket
 import sqlite3
 import stat
 import subprocess
@@ -21,7 +20,7 @@ import pytest
 from fakes import until
 from hypothesis import given
 from hypothesis import strategies as st
-from serving import DOCUMENTS, SECRET, WRITER, Child, Served, Told, built, documents, served, serving
+from serving import DOCUMENTS, SECRET, WRITER, Child, Served, Told, built, documents, raw, served, serving
 
 from damda.errors import ConfigError, ReadError
 from damda.serve import process
@@ -342,20 +341,6 @@ def test_headers_that_keep_a_browser_in_bounds(open_server: Served) -> None:
 
 
 # --- sizes -----------------------------------------------------------------------------------------------------------
-
-
-def raw(server: Served, sent: bytes) -> bytes:
-    """What comes back for these bytes until the server closes the connection, or says nothing for two seconds."""
-    with socket.create_connection(("127.0.0.1", server.port)) as sock:
-        sock.settimeout(2)
-        got = b""
-        try:
-            sock.sendall(sent)
-            while block := sock.recv(65536):
-                got += block
-        except (TimeoutError, ConnectionError):
-            pass
-    return got
 
 
 def test_a_body_that_is_too_large_is_not_read(open_server: Served) -> None:

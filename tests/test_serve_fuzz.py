@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from fuzzing import fuzz, operations
-from serving import WRITER, Served, Told, documents, serving
+from serving import WRITER, Served, Told, documents, raw, serving
 
 SEED = 20261125
 
@@ -206,23 +206,9 @@ RAW = {
 }
 
 
-def raw(server: Served, sent: bytes) -> bytes:
-    """What comes back until the server closes the connection or is silent for a while."""
-    with socket.create_connection(("127.0.0.1", server.port)) as sock:
-        sock.settimeout(0.3)
-        got = b""
-        try:
-            sock.sendall(sent)
-            while block := sock.recv(65536):
-                got += block
-        except (TimeoutError, ConnectionError):
-            pass
-    return got
-
-
 @pytest.mark.parametrize("sent", RAW.values(), ids=RAW)
 def test_what_is_no_http(server: Served, sent: bytes) -> None:
-    for status in raw(server, sent).split(b"HTTP/1.1 ")[1:]:
+    for status in raw(server, sent, silent=0.3).split(b"HTTP/1.1 ")[1:]:
         assert status[:1] in b"1234", status
     with server.client() as client:
         assert client.get("/health").status_code == 200
@@ -236,7 +222,7 @@ def test_noise(server: Served) -> None:
         f"POST /api/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     )
     good = head.encode() + b"\r\nConnection: close\r\n\r\n" + body
-    assert raw(server, good).startswith(b"HTTP/1.1 200")
+    assert raw(server, good, silent=0.3).startswith(b"HTTP/1.1 200")
     for _ in range(150):
         sent = bytearray(good)
         for _ in range(chance.randrange(1, 6)):
