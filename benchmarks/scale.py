@@ -27,9 +27,10 @@ from damda.assemble import models
 from damda.config import Settings
 from damda.ingest.chunk import chunk
 from damda.korean import nfc
+from damda.library import Prepared
 from damda.morphemes import MorphemeProcess
 from damda.search.store import Store
-from damda.types import Analyser, Chunk, Document, Encoder, Mode, Prepared, Searcher, quiet
+from damda.types import Analyser, Chunk, Document, Encoder, Mode, Searcher, quiet
 
 MODES: tuple[Mode, ...] = ("hybrid", "bm25", "dense")
 REAL = 2000  # documents that are really encoded

@@ -16,8 +16,8 @@ from typing import Any
 from fakes import FakeEncoder, opener
 
 from damda.ingest import sync
+from damda.library import FileState
 from damda.search.store import Store
-from damda.types import FileState
 
 
 def say(line: str) -> None:

@@ -12,12 +12,13 @@ import pytest
 from fakes import FakeAnalyser, FakeEncoder
 
 from damda.errors import StoreError
+from damda.library import FileState, Prepared
 from damda.search import store as store_module
 from damda.search import view as view_module
 from damda.search.rows import chunk_schema
 from damda.search.store import Store
 from damda.search.view import View
-from damda.types import Chunk, Document, FileState, Prepared, Where, quiet
+from damda.types import Chunk, Document, Where, quiet
 
 ENCODER = FakeEncoder()
 

@@ -116,6 +116,59 @@ class AnswerSettings(Section):
     )
 
 
+class CacheSettings(Section):
+    """Answers that are remembered; see docs/caching.md."""
+
+    mode: Literal["auto", "semantic", "exact", "off"] = Field(
+        default="auto",
+        description="exact: the same question; semantic: one that means the same, too; auto: semantic where a language "
+        "model answers, else exact",
+    )
+    llm: Literal["exact", "semantic", "off"] = Field(
+        default="exact", description="the same for the bare language model, where temperature is 0"
+    )
+    threshold: float | None = Field(
+        default=None, ge=0, le=1, description="least similarity of a question that means the same; None: as measured"
+    )
+    days: float = Field(default=30, gt=0, description="older answers go")
+    megabytes: float = Field(default=200, gt=0, description="of the cache; beyond, what was not used for longest goes")
+
+
+class GuardSettings(Section):
+    """What is checked before it goes on; see docs/guards.md. Guards: length, language, patterns, personal, injection,
+    classifier, topics, judge."""
+
+    question: tuple[str, ...] = Field(default=(), description="guards of questions, in this order")
+    passage: tuple[str, ...] = Field(
+        default=("injection",), description="guards of the passages that a language model is given"
+    )
+    answer: tuple[str, ...] = Field(
+        default=("personal",), description="guards of answers: each sentence is checked before it leaves"
+    )
+    redact: tuple[str, ...] = Field(
+        default=("rrn", "frn", "passport", "driver", "card"),
+        description="personal: kinds of data that are masked; see `damda guard kinds`",
+    )
+    block: tuple[str, ...] = Field(default=(), description="personal: kinds of data that stop the whole text")
+    injection: Literal["flag", "redact", "block"] = Field(
+        default="flag",
+        description="what is done about planted instructions: flag: a language model is told that they are data; redact:"
+        " they are masked; block: the passage is left out, the question refused",
+    )
+    unsupported: Literal["mark", "drop"] = Field(
+        default="mark", description="sentences that no passage supports: marked, or left out"
+    )
+    max_chars: int = Field(default=8000, ge=1, description="length: most characters")
+    languages: tuple[str, ...] = Field(default=("ko", "en"), description="language: those that are allowed")
+    patterns: str = Field(default="", description="patterns: a file of regular expressions; see docs/guards.md")
+    classifiers: tuple[str, ...] = Field(
+        default=(), description="classifier: folders that `damda guard train` has made"
+    )
+    classifier: Literal["flag", "block"] = Field(default="block", description="classifier: what is done")
+    topics: str = Field(default="", description="topics: a file of examples, allowed or forbidden; see docs/guards.md")
+    judge: str = Field(default="", description="judge: what a language model is to refuse, in words, or a file with it")
+
+
 class LlamaSettings(Section):
     """A GGUF model in this process."""
 
@@ -128,6 +181,8 @@ class LlamaSettings(Section):
     slots: int = Field(
         default=1, ge=1, le=64, description="requests worked on at once; each has memory for llama.context tokens"
     )
+    kv: bool = Field(default=False, description="keep what was computed of prompts on disk, in the home")
+    kv_megabytes: float = Field(default=2000, gt=0, description="of that; beyond, what was not used for longest goes")
 
 
 class RemoteSettings(Section):
@@ -183,6 +238,8 @@ class Settings(Section):
     search: SearchSettings = SearchSettings()
     rerank: RerankSettings = RerankSettings()
     answer: AnswerSettings = AnswerSettings()
+    cache: CacheSettings = CacheSettings()
+    guard: GuardSettings = GuardSettings()
     llama: LlamaSettings = LlamaSettings()
     remote: RemoteSettings = RemoteSettings()
     serve: ServeSettings = ServeSettings()
@@ -288,4 +345,7 @@ _PREFIX = "DAMDA_"
 WORKER = "DAMDA_WORKER"
 """Where `damda serve` tells its processes what to serve; no setting."""
 _NOT_SETTINGS = frozenset(("DAMDA_CACHE", WORKER))
-_LISTS = frozenset(("read.ignore",))
+_LISTS = frozenset(
+    ("read.ignore",)
+    + tuple(f"guard.{key}" for key in ("question", "passage", "answer", "redact", "block", "languages", "classifiers"))
+)

@@ -15,21 +15,8 @@ from damda.answer.pipeline import Pipeline
 from damda.errors import BusyError, ConfigError, ReadError
 from damda.home import Home
 from damda.ingest.sync import Report, Sync
-from damda.types import (
-    Answer,
-    Chunk,
-    Delta,
-    Document,
-    Encoder,
-    FileState,
-    Hit,
-    Message,
-    Mode,
-    Progress,
-    Searcher,
-    Where,
-    quiet,
-)
+from damda.library import FileState
+from damda.types import Answer, Chunk, Delta, Document, Encoder, Hit, Message, Mode, Progress, Searcher, Where, quiet
 
 
 class Sampled(Protocol):

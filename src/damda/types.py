@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Mode = Literal["hybrid", "bm25", "dense", "rrf", "convex", "rerank"]
 Kind = Literal["query", "passage"]
 Role = Literal["system", "user", "assistant"]
+Place = Literal["question", "passage", "answer"]
+Action = Literal["allow", "flag", "redact", "block"]
 
 NO_META: Mapping[str, str] = MappingProxyType({})
 
@@ -139,6 +141,50 @@ class Delta:
     usage: Usage | None = None
 
 
+MASK = "\u25cf"
+"""Stands in the place of each character that a guard redacts, so that every offset stays what it was."""
+
+
+class Found(NamedTuple):
+    """Something that a guard looks for, at ``text[start:end]``; ``rule`` names it: "rrn", "toxic"."""
+
+    rule: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a guard makes of a text.
+
+    Attributes:
+        action: allow: it goes on as it is; flag: so too, with a warning; redact: with what was found masked; block: not
+            at all.
+        text: what may go on: as long as the text that was checked, each redacted character a `MASK`; "" for block.
+        found: what the action is for, in the order in which it stands in the text.
+        score: how sure the guard is, on its own scale; NaN for rules.
+        guard: which guard: "personal".
+        place: what was checked; set by whoever asked the guard.
+    """
+
+    action: Action
+    text: str
+    found: tuple[Found, ...] = ()
+    score: float = float("nan")
+    guard: str = ""
+    place: Place = "question"
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the text goes on, be it redacted."""
+        return self.action != "block"
+
+    @property
+    def rule(self) -> str:
+        """Names of what was found, each once: "rrn, phone"."""
+        return ", ".join(dict.fromkeys(found.rule for found in self.found))
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What ``ask`` returns.
@@ -150,6 +196,9 @@ class Answer:
         hits: the passages that the answer was made from, best first.
         unsupported: sentences of ``text`` that no passage supports; always empty for extractive answers.
         asked: the question as it was searched for, where a follow-up was made whole from the conversation; else "".
+        verdicts: of the guards that found something.
+        cached: "exact" or "semantic" for an answer that was remembered; "" for one that was made now.
+        cached_for: the earlier question whose answer it is, where that was another one.
         trace_id: of the trace that tells how the answer was made; "" where none is kept.
     """
 
@@ -160,7 +209,15 @@ class Answer:
     unsupported: tuple[str, ...] = ()
     usage: Usage = Usage()
     asked: str = ""
+    verdicts: tuple[Verdict, ...] = ()
+    cached: str = ""
+    cached_for: str = ""
     trace_id: str = ""
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a guard withheld the answer, or the rest of it."""
+        return any(not verdict.allowed and verdict.place != "passage" for verdict in self.verdicts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,33 +233,6 @@ class Where:
     source: str = ""
     glob: str = ""
     meta: Mapping[str, str] = field(default_factory=lambda: NO_META)
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A document ready to be stored: ``morphemes[i]`` and ``vectors[i]`` belong to ``chunks[i]``.
-
-    In the space of an image encoder there are no morphemes.
-    """
-
-    document: Document
-    chunks: Sequence[Chunk]
-    morphemes: Sequence[Sequence[str]]
-    vectors: "NDArray[np.float32]"
-
-
-@dataclass(frozen=True, slots=True)
-class FileState:
-    """What is stored of one file. ``stamp`` changes when the file does; ``error`` says why nothing is stored.
-
-    An image is a document without passages.
-    """
-
-    source: str
-    stamp: str
-    documents: int = 0
-    chunks: int = 0
-    error: str = ""
 
 
 class Encoder(Protocol):
@@ -260,39 +290,6 @@ class Tagger(Protocol):
     """Text to its morphemes, all of them, in order."""
 
     def tags(self, texts: Sequence[str]) -> list[list[Morpheme]]: ...
-
-
-class Library(Protocol):
-    """Where documents are kept; the writing half of the store. Each method is one step that a reader sees whole."""
-
-    def files(self) -> dict[str, FileState]: ...
-
-    def stored(self) -> dict[str, tuple[str, str]]:
-        """Document id -> (source, version) of everything that searches can find."""
-        ...
-
-    def put(self, prepared: Sequence[Prepared], pictured: Sequence[Prepared] = ()) -> None:
-        """Store documents; whatever was stored under the same ids is replaced.
-
-        Args:
-            prepared: texts.
-            pictured: images, and the texts once more, with vectors in the space of an image encoder.
-        """
-        ...
-
-    def forget(self, doc_ids: Sequence[str]) -> None: ...
-
-    def record(self, files: Sequence[FileState], gone: Sequence[str] = ()) -> None:
-        """Remember the state of files, and forget that of ``gone``."""
-        ...
-
-    def unfinished(self) -> bool:
-        """Whether ``finish`` is due, because a run was cut off before it."""
-        ...
-
-    def finish(self, progress: "Progress") -> None:
-        """After the last change: bring indexes up to date and drop what nobody needs."""
-        ...
 
 
 class Searcher(Protocol):
@@ -363,6 +360,29 @@ class Completer(Protocol):
 
 class Writer(Generator, Completer, Protocol):
     """A language model by itself."""
+
+
+class Guard(Protocol):
+    """Looks at a text before it goes on. ``id`` changes whenever its verdicts would: answers are remembered by it."""
+
+    @property
+    def id(self) -> str: ...
+
+    def check(self, text: str, hits: Sequence[Hit] = ()) -> Verdict:
+        """What to do with a text; ``hits`` are the passages that an answer was made from."""
+        ...
+
+
+class Cache(Protocol):
+    """Remembers answers.
+
+    ``scope`` names everything else that an answer depends on: documents, generator, prompt, guards, filter. It is
+    never answered from another scope.
+    """
+
+    def get(self, question: str, scope: str) -> Answer | None: ...
+
+    def put(self, question: str, scope: str, answer: Answer) -> None: ...
 
 
 class Progress(Protocol):

@@ -20,17 +20,8 @@ from damda.ingest.chunk import chunk
 from damda.ingest.formats import IMAGES, ending
 from damda.ingest.read import read, read_image
 from damda.ingest.walk import Found, Skipped, walk
-from damda.types import (
-    Analyser,
-    Chunk,
-    Document,
-    Encoder,
-    FileState,
-    ImageEncoder,
-    Library,
-    Prepared,
-    Progress,
-)
+from damda.library import FileState, Library, Prepared
+from damda.types import Analyser, Chunk, Document, Encoder, ImageEncoder, Progress
 
 # A batch is stored when it has this many passages, or has waited this long: what a kill can cost.
 _BATCH_CHUNKS = 256

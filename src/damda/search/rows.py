@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from damda.library import FileState, Prepared
 from damda.search.where import paired, unpaired
-from damda.types import NO_META, Document, FileState, Prepared
+from damda.types import NO_META, Document
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from damda.errors import StoreError
+from damda.library import FileState, Prepared
 from damda.search.rows import (
     as_document,
     chunk_rows,
@@ -36,7 +37,7 @@ from damda.search.rows import (
 )
 from damda.search.view import View
 from damda.search.where import among, quoted
-from damda.types import Document, FileState, Prepared, Progress
+from damda.types import Document, Progress
 
 if TYPE_CHECKING:
     import lancedb
