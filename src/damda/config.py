@@ -152,8 +152,8 @@ class GuardSettings(Section):
     block: tuple[str, ...] = Field(default=(), description="personal: kinds of data that stop the whole text")
     injection: Literal["flag", "redact", "block"] = Field(
         default="flag",
-        description="what is done about planted instructions: flag: a language model is told that they are data; redact:"
-        " they are masked; block: the passage is left out, the question refused",
+        description="what is done about planted instructions: flag: a language model is told that they are data; "
+        "redact: they are masked; block: the passage is left out, the question refused",
     )
     unsupported: Literal["mark", "drop"] = Field(
         default="mark", description="sentences that no passage supports: marked, or left out"
