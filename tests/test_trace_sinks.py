@@ -164,9 +164,9 @@ def wandb(monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401  a fake modul
 
 def test_figures(tmp_path: Path, start: Start, wandb: Any) -> None:  # noqa: ANN401  a fake module
     started = start(tmp_path, wandb="team/answers", content=True)
-    with trace.answering("how many days") as whole:
+    with trace.answering() as whole:
         trace.answered(whole, ANSWER)
-    with pytest.raises(ValueError), trace.answering("how many days"):
+    with pytest.raises(ValueError), trace.answering():
         raise ValueError("no")
     with trace.span("retrieval a"):
         pass
@@ -208,7 +208,7 @@ def test_figures_that_can_t_be_sent(
     started = start(tmp_path, wandb="answers")
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            with trace.answering("q") as whole:
+            with trace.answering() as whole:
                 trace.answered(whole, ANSWER)
             started.flush()
     (record,) = caplog.records
@@ -238,7 +238,7 @@ def test_spans_join_those_of_the_program(tmp_path: Path, start: Start, theirs: T
     with theirs.get_tracer("their.app").start_as_current_span("their request") as request:
         with trace.span("retrieval a") as step, trace.span("bm25", kind="client"):
             trace.note({"noted": 1})
-        stream = trace.answering("q")
+        stream = trace.answering()
         with stream as whole, pytest.raises(GeneratorExit):
             with trace.span("below", parent=whole):
                 raise GeneratorExit

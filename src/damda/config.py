@@ -104,6 +104,7 @@ class AnswerSettings(Section):
     passages: int = Field(default=5, ge=1, le=50, description="passages that the generator sees")
     quotes: int = Field(default=3, ge=1, le=20, description="most quotes of an extractive answer")
     threshold: float | None = Field(default=None, ge=0, le=1, description="extract: below it, 'not found'")
+    instructions: str = Field(default="", description="put behind the rules that a language model is given")
     max_tokens: int = Field(default=512, ge=1, description="most tokens that a language model writes")
     temperature: float = Field(default=0.0, ge=0, le=2, description="0: the same answer every time")
     followup: Literal["auto", "rules", "model", "off"] = Field(

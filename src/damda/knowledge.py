@@ -16,7 +16,21 @@ from damda.errors import BusyError, ConfigError, ReadError
 from damda.home import Home
 from damda.ingest.sync import Report, Sync
 from damda.library import FileState
-from damda.types import Answer, Chunk, Delta, Document, Encoder, Hit, Message, Mode, Progress, Searcher, Where, quiet
+from damda.types import (
+    Answer,
+    Chunk,
+    Delta,
+    Document,
+    Encoder,
+    Hit,
+    Message,
+    Mode,
+    Progress,
+    Recall,
+    Searcher,
+    Where,
+    quiet,
+)
 
 
 class Sampled(Protocol):
@@ -158,6 +172,7 @@ class KnowledgeBase:
         history: Sequence[Message] = (),
         where: Where | None = None,
         passages: Sequence[Hit] | None = None,
+        recall: Recall = "use",
     ) -> Answer:
         """Answer from the documents, with verbatim, located quotes; ``found`` is False when they don't answer.
 
@@ -167,16 +182,22 @@ class KnowledgeBase:
                 see it.
             where: which documents count.
             passages: hits of a search of your own to answer from, instead of searching.
+            recall: whether an answer may be a remembered one (``answer.cached``), and is remembered.
         """
         self.warm()
-        return self._pipeline.ask(question, history=history, where=where, passages=passages)
+        return self._pipeline.ask(question, history=history, where=where, passages=passages, recall=recall)
 
     def stream(
-        self, question: str, *, history: Sequence[Message] = (), where: Where | None = None
+        self,
+        question: str,
+        *,
+        history: Sequence[Message] = (),
+        where: Where | None = None,
+        recall: Recall = "use",
     ) -> Iterator[Delta | Answer]:
         """Like `ask`, sentence by sentence; the last item is the Answer."""
         self.warm()
-        return self._pipeline.stream(question, history=history, where=where)
+        return self._pipeline.stream(question, history=history, where=where, recall=recall)
 
     def search(self, query: str, k: int = 10, *, where: Where | None = None, mode: Mode | None = None) -> list[Hit]:
         """The ``k`` best passages."""

@@ -21,6 +21,9 @@ Kind = Literal["query", "passage"]
 Role = Literal["system", "user", "assistant"]
 Place = Literal["question", "passage", "answer"]
 Action = Literal["allow", "flag", "redact", "block"]
+Finish = Literal["stop", "length", "content_filter"]
+Recall = Literal["use", "renew", "off"]
+"""Of a cache: take what it has; make it anew and keep that; neither take nor keep."""
 
 NO_META: Mapping[str, str] = MappingProxyType({})
 
@@ -98,6 +101,7 @@ class Hit:
 @dataclass(frozen=True, slots=True)
 class Quote:
     """Words of a document, verbatim: ``document.text[start:end] == text`` was checked against the stored document.
+    Where a guard masks something, a `MASK` stands in the place of each character of it, and nothing else differs.
 
     ``answer`` is the date or quantity in it that the question asks for, as offsets into the document; None where the
     question asks for something else, or the quote has none. ``version`` is the document's that it was compared with.
@@ -137,7 +141,7 @@ class Delta:
     """A piece of generated text; the last one of a stream has ``finish``."""
 
     text: str = ""
-    finish: Literal["stop", "length"] | None = None
+    finish: Finish | None = None
     usage: Usage | None = None
 
 
@@ -165,6 +169,7 @@ class Verdict:
         score: how sure the guard is, on its own scale; NaN for rules.
         guard: which guard: "personal".
         place: what was checked; set by whoever asked the guard.
+        passage: id of the passage that was checked.
     """
 
     action: Action
@@ -173,6 +178,7 @@ class Verdict:
     score: float = float("nan")
     guard: str = ""
     place: Place = "question"
+    passage: str = ""
 
     @property
     def allowed(self) -> bool:
@@ -374,11 +380,8 @@ class Guard(Protocol):
 
 
 class Cache(Protocol):
-    """Remembers answers.
-
-    ``scope`` names everything else that an answer depends on: documents, generator, prompt, guards, filter. It is
-    never answered from another scope.
-    """
+    """Remembers answers. ``scope`` names everything else that one depends on: documents, generator, prompt, guards,
+    filter. Nothing is answered from another scope."""
 
     def get(self, question: str, scope: str) -> Answer | None: ...
 

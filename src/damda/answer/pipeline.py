@@ -1,19 +1,25 @@
-"""A question to an Answer: make it whole, retrieve, generate, quote.
+"""A question to an Answer: check it, make it whole, remember, retrieve, generate, quote, check again.
 
 Knows: the order of the steps, and that nothing is said to be found without a quote. Does not know: how any step works.
 """
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from damda import trace
+from damda.answer.draft import Draft
+from damda.answer.guard import Guards
 from damda.answer.history import Read
-from damda.answer.prompt import language, messages, not_found, unsupported_mark
+from damda.answer.prompt import language, messages, withheld, wording
 from damda.answer.quote import Documents, Grounder
-from damda.asked import number
 from damda.korean import nfc, sentences
-from damda.types import NOT_FOUND, Analyser, Answer, Delta, Generator, Hit, Message, Quote, Searcher, Usage, Where
+from damda.plain import plain
+from damda.types import Analyser, Answer, Cache, Delta, Hit, Message, Recall, Searcher, Verdict, Where
+from damda.types import Generator as TextGenerator
 
 
 class Followup(Protocol):
@@ -34,28 +40,39 @@ class Pipeline:
         analyser: for sentences in other words than the passages'.
         passages: how many passages the generator sees.
         max_tokens, temperature: handed to the generator.
+        instructions: the owner's own, for a language model.
         source: what traces call the documents.
         followup: makes follow-up questions whole; None: each question is searched for as it is.
+        guards: look at the question, the passages and what is answered.
+        cache: remembers answers; None: each is made anew.
+        state: names what is stored now; it changes whenever a document does. Needed for ``cache``.
     """
 
     def __init__(
         self,
         searcher: Searcher,
-        generator: Generator,
+        generator: TextGenerator,
         documents: Documents,
         analyser: Analyser,
         *,
         passages: int,
         max_tokens: int,
         temperature: float,
+        instructions: str = "",
         source: str = "",
         followup: Followup | None = None,
+        guards: Guards | None = None,
+        cache: Cache | None = None,
+        state: Callable[[], str] = lambda: "",
     ) -> None:
         self._searcher, self._generator = searcher, generator
         self._documents, self._analyser = documents, analyser
         self._passages, self._max_tokens, self._temperature = passages, max_tokens, temperature
-        self._source = source
+        self._instructions, self._source = instructions, source
         self._followup = followup
+        self._guards = guards or Guards()
+        # What is drawn by chance is drawn anew each time.
+        self._cache, self._state = (cache if temperature == 0 else None), state
 
     def ask(
         self,
@@ -64,9 +81,10 @@ class Pipeline:
         history: Sequence[Message] = (),
         where: Where | None = None,
         passages: Sequence[Hit] | None = None,
+        recall: Recall = "use",
     ) -> Answer:
         """The whole answer."""
-        *_, answer = self.stream(question, history=history, where=where, passages=passages)
+        *_, answer = self.stream(question, history=history, where=where, passages=passages, recall=recall)
         assert isinstance(answer, Answer)
         return answer
 
@@ -77,15 +95,17 @@ class Pipeline:
         history: Sequence[Message] = (),
         where: Where | None = None,
         passages: Sequence[Hit] | None = None,
+        recall: Recall = "use",
     ) -> Iterator[Delta | Answer]:
         """Sentences as they are made and checked, each with the number of its quote; last, the Answer.
 
-        A sentence is given out once it is tied to a quote or marked as unsupported, and not before one is tied.
-        ``passages`` stand in for a search. A follow-up is searched for, and answered, as it was made whole; what is
-        said to people about the answer is in the language of their own question.
+        A sentence is given out once it is tied to a quote or marked as unsupported, and not before one is tied; and
+        not before the guards have seen it. ``passages`` stand in for a search, and for the cache. A follow-up is
+        searched for, and answered, as it was made whole; what is said to people about the answer is in the language of
+        their own question.
         """
         # The caller's span, as it is now: when the first item is wanted, another thread may be asking.
-        return self._stream(nfc(question.strip()), history, where, passages, trace.current())
+        return self._stream(nfc(question.strip()), history, where, passages, recall, trace.current())
 
     def _stream(
         self,
@@ -93,22 +113,82 @@ class Pipeline:
         history: Sequence[Message],
         where: Where | None,
         passages: Sequence[Hit] | None,
+        recall: Recall,
         caller: trace.Span,
     ) -> Iterator[Delta | Answer]:
-        with trace.answering(question, parent=caller) as whole:
-            asked, history = self._made_whole(question, history, whole)
-            hits = list(passages or ())
-            if passages is None and question:
-                hits = self._search(asked, where, whole)
-            draft = _Draft(question, asked, Grounder(hits, self._documents, self._analyser), whole)
-            if hits:
-                prompt = messages(asked, hits, history, tongue=language(question))
-                for delta in self._generate(prompt, hits, whole):
-                    yield from draft.add(delta)
-                yield from draft.close()
-            answer = draft.answer(hits)
+        with trace.answering(parent=caller) as whole:
+            checked = self._guards.check("question", question, parent=whole)
+            trace.asked(whole, checked.text)
+            if checked.blocked:
+                answer = _refused(question, checked.verdicts, whole)
+            else:
+                answer = yield from self._answered(checked.text, history, where, passages, recall, whole)
+                answer = replace(answer, verdicts=(*checked.verdicts, *answer.verdicts))
             trace.answered(whole, answer)
         yield answer
+
+    def _answered(
+        self,
+        question: str,
+        history: Sequence[Message],
+        where: Where | None,
+        passages: Sequence[Hit] | None,
+        recall: Recall,
+        whole: trace.Span,
+    ) -> Generator[Delta, None, Answer]:
+        """The answer to a question that may be asked: remembered, or made."""
+        asked, history = self._made_whole(question, self._guards.history(history), whole)
+        cache = self._cache if passages is None and question and recall != "off" else None
+        scope = self._scope(question, history, where) if cache else ""
+        if cache and recall == "use":
+            with trace.recalling(parent=whole) as step:
+                known = cache.get(asked, scope)
+                trace.recalled(step, known.cached if known else "")
+            if known:
+                yield from _told(known)
+                return replace(known, asked=asked if asked != question else "", trace_id=whole.trace_id)
+        hits = list(passages or ())
+        if passages is None and question:
+            hits = self._search(asked, where, whole)
+        seen = self._guards.passages(hits, parent=whole)
+        grounder = Grounder(seen.hits, self._documents, self._analyser)
+        draft = Draft(question, asked, seen.hits, grounder, self._guards, whole)
+        if seen.hits:
+            prompt = messages(
+                asked,
+                seen.hits,
+                history,
+                tongue=language(question),
+                more=self._instructions,
+                warned=seen.warned,
+            )
+            deltas: Any = self._generate(prompt, seen.hits, whole)
+            with closing(deltas):
+                for delta in deltas:
+                    yield from draft.add(delta)
+                    if draft.blocked:
+                        break
+            yield from draft.close()
+        answer = draft.answer(seen.verdicts)
+        # Documents that changed meanwhile may have been searched already: what was found belongs to neither state.
+        if cache and not answer.blocked and self._scope(question, history, where) == scope:
+            cache.put(asked, scope, answer)
+        return answer
+
+    def _scope(self, question: str, history: Sequence[Message], where: Where | None) -> str:
+        """A hash of all that an answer depends on beside the question."""
+        parts = (
+            self._state(),
+            self._searcher.id,
+            self._generator.id,
+            self._guards.id,
+            wording(self._instructions),
+            language(question),
+            (self._passages, self._max_tokens, self._temperature),
+            [(message.role, message.content) for message in history],
+            plain(where),
+        )
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def _made_whole(
         self, question: str, history: Sequence[Message], whole: trace.Span
@@ -138,75 +218,16 @@ class Pipeline:
                 yield delta
 
 
-class _Draft:
-    """An answer in the making."""
+def _refused(question: str, verdicts: tuple[Verdict, ...], whole: trace.Span) -> Answer:
+    """To a question that a guard blocks."""
+    text = withheld(question, verdicts[-1].rule)
+    return Answer(text, found=False, verdicts=verdicts, trace_id=whole.trace_id)
 
-    def __init__(self, question: str, asked: str, grounder: Grounder, whole: trace.Span) -> None:
-        self._question, self._asked, self._grounder, self._whole = question, asked, grounder, whole
-        self._wanted = number(asked)
-        self._raw = ""
-        self._done = 0  # characters of the raw text that were given out
-        self._text = ""
-        self._held = ""  # sentences before the first that has a quote: without one, nothing of them is given out
-        self._quotes: list[Quote] = []
-        self._unsupported: list[str] = []
-        self._usage = Usage()
 
-    def add(self, delta: Delta) -> Iterator[Delta]:
-        """Take a piece of raw text; give out the sentences that it completes."""
-        self._usage = delta.usage or self._usage
-        self._raw += delta.text
-        open_text = self._raw[self._done :]
-        if NOT_FOUND.startswith(self._raw.strip()[: len(NOT_FOUND)]):
-            return  # may still turn out to be "not found"
-        yield from self._give_out(sentences(open_text)[:-1])
-
-    def close(self) -> Iterator[Delta]:
-        """Give out what is left."""
-        if NOT_FOUND not in self._raw[: len(NOT_FOUND) + 4]:
-            yield from self._give_out(sentences(self._raw[self._done :]))
-
-    def _give_out(self, spans: list[tuple[int, int]]) -> Iterator[Delta]:
-        base = self._done
-        for start, end in spans:
-            gap = self._raw[self._done : base + start]
-            sentence = self._raw[base + start : base + end]
-            self._done = base + end
-            self._held += self._release(sentence, "\n" if "\n" in gap else " ")
-            if self._quotes:
-                yield Delta(self._held)
-                self._held = ""
-
-    def _release(self, sentence: str, gap: str) -> str:
-        with trace.quoting(parent=self._whole) as step:
-            quote = self._grounder.ground(sentence)
-            trace.quoted(step, sentence, quote)
-        if quote is None:
-            self._unsupported.append(sentence)
-            mark = unsupported_mark(self._question)
-        else:
-            quote = self._answering(quote)
-            if quote not in self._quotes:
-                self._quotes.append(quote)
-            mark = f"[{self._quotes.index(quote) + 1}]"
-        piece = f"{gap if self._text else ''}{sentence} {mark}"
-        self._text += piece
-        return piece
-
-    def _answering(self, quote: Quote) -> Quote:
-        span = self._wanted.find(quote.text) if self._wanted else None
-        return replace(quote, answer=(quote.start + span[0], quote.start + span[1])) if span else quote
-
-    def answer(self, hits: Sequence[Hit]) -> Answer:
-        """The Answer: "not found" unless at least one sentence has a quote."""
-        found = bool(self._quotes)
-        return Answer(
-            text=self._text if found else not_found(self._question),
-            found=found,
-            quotes=tuple(self._quotes),
-            hits=tuple(hits),
-            unsupported=tuple(self._unsupported),
-            usage=self._usage,
-            asked=self._asked if self._asked != self._question else "",
-            trace_id=self._whole.trace_id,
-        )
+def _told(answer: Answer) -> Iterator[Delta]:
+    """A remembered answer, given out as it was when it was made: sentence by sentence."""
+    if answer.found:
+        done = 0
+        for _, end in sentences(answer.text):
+            yield Delta(answer.text[done:end])
+            done = end

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from damda.korean import sentences
-from damda.types import Analyser, Document, Hit, Quote
+from damda.types import MASK, Analyser, Document, Hit, Quote
 
 Documents = Callable[[str, str], Document | None]
 """(document id, version) -> the stored document."""
@@ -71,7 +71,7 @@ class Grounder:
         document = self._documents(chunk.doc_id, chunk.version)
         start, end = chunk.start + start, chunk.start + end
         text = chunk.text[start - chunk.start : end - chunk.start]
-        if document is None or document.text[start:end] != text:
+        if document is None or not _same(document.text[start:end], text):
             return None  # the document changed since the search: what was found is no longer in it
         header = columns(document.text, start)
         if chunk.heading.endswith(header):
@@ -79,6 +79,13 @@ class Grounder:
         heading = " > ".join(part for part in (chunk.heading, header) if part)
         page = document.page_at(start)
         return Quote(text, chunk.doc_id, start, end, chunk.source, chunk.title, heading, page, version=chunk.version)
+
+
+def _same(stored: str, text: str) -> bool:
+    """Whether a document still says what a passage of it says; a masked character stands for any."""
+    if MASK not in text:
+        return stored == text
+    return len(stored) == len(text) and all(a == b or b == MASK for a, b in zip(stored, text, strict=True))
 
 
 def _whole(text: str, start: int, end: int) -> tuple[int, int]:

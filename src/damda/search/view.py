@@ -6,6 +6,7 @@ A search names what it finds by row, a number that means something in its view o
 passages that are shown. Fetching by row takes a third of the time that fetching by id takes.
 """
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -50,6 +51,7 @@ class View:
         self._table, self._reported, self._only = table, reported, only
         with reported("opening"):
             self.version = int(table.version) if table is not None else 0
+        self._state: str | None = None
         self._cosines: tuple[float, float] | None = None
         self._containing: Counter[str] | None = None
         self._sampled_words = 0
@@ -80,6 +82,17 @@ class View:
         with self._reported("reading"):
             found = self._table.take_row_ids(list(rows)).select(COLUMNS).with_row_id().to_arrow().to_pylist()
         return {fields.pop("_rowid"): Chunk(**fields) for fields in found}
+
+    def state(self) -> str:
+        """Names the documents, and their versions, that can be found here: views of the same ones have the same."""
+        if self._state is None:
+            pairs: set[tuple[str, str]] = set()
+            if self._table is not None:
+                with self._reported("reading"):
+                    rows = self._table.search().select(["doc_id", "version"]).to_arrow()
+                pairs = set(zip(*(rows.column(name).to_pylist() for name in ("doc_id", "version")), strict=True))
+            self._state = hashlib.sha256(repr(sorted(pairs)).encode()).hexdigest()[:16]
+        return self._state
 
     def cosines(self) -> tuple[float, float]:
         """Mean and deviation of the cosine between two passages, from a sample: the scale of all cosines here."""

@@ -17,8 +17,8 @@ from damda.serve.backend import Backend
 from damda.serve.errors import Refused
 from damda.serve.events import DONE, event, streamed
 from damda.serve.lanes import until_gone
-from damda.serve.openai import ChatRequest, CompletionRequest, Finish
-from damda.types import Answer, Delta, Message, Usage
+from damda.serve.openai import ChatRequest, CompletionRequest
+from damda.types import Answer, Delta, Finish, Message, Usage
 
 LLM = "llm"
 """Another name for the bare language model, whatever it is."""

@@ -26,7 +26,7 @@ from damda.serve.batchfile import Request
 from damda.serve.chat import LLM
 from damda.serve.errors import Refused, described
 from damda.serve.vectors import kind_of
-from damda.types import Answer, Delta, Encoder, Message, Progress, Usage, Writer, quiet
+from damda.types import Answer, Delta, Encoder, Finish, Message, Progress, Usage, Writer, quiet
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -305,10 +305,10 @@ def _parsed(kind: type[Body], body: bytes) -> Body:
         raise Refused(400, f"{param}: {said}" if param else said, "invalid_value", param or None) from error
 
 
-def _drained(stream: Iterator[Delta], stopped: Callable[[], bool], model: str) -> tuple[str, str, openai.Finish, Usage]:
+def _drained(stream: Iterator[Delta], stopped: Callable[[], bool], model: str) -> tuple[str, str, Finish, Usage]:
     """Text, model, how it ended, tokens."""
     text, usage = "", Usage()
-    finish: openai.Finish = "stop"
+    finish: Finish = "stop"
     deltas: Any = stream  # a generator, which can be closed
     with closing(deltas):
         for delta in deltas:

@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from damda.plain import plain
-from damda.types import NO_META, Answer, Message, Quote, Usage, Where
+from damda.types import NO_META, Answer, Finish, Message, Quote, Usage, Where
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Finish = Literal["stop", "length"]
 Short = Annotated[str, StringConstraints(max_length=1000)]
 
 _MARK = re.compile(r"(?<=\s)\[(\d{1,3})\](?=\s|$)")

@@ -14,17 +14,18 @@ from types import TracebackType
 
 from damda.trace.spans import OFF, Span, Value
 from damda.trace.tracing import active, span
-from damda.types import Answer, Delta, Hit, Message, Quote, Usage
+from damda.types import Answer, Delta, Hit, Message, Place, Quote, Usage, Verdict
 
 OPERATION, PROVIDER, MODEL = "gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model"
 INPUT_TOKENS, OUTPUT_TOKENS = "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"
 INPUT, OUTPUT = "gen_ai.input.messages", "gen_ai.output.messages"
 DOCUMENTS, QUERY = "gen_ai.retrieval.documents", "gen_ai.retrieval.query.text"
 FOUND, QUOTES, UNSUPPORTED = "damda.found", "damda.quotes", "damda.unsupported"
+BLOCKED, CACHED = "damda.blocked", "damda.cached"
 WORKFLOW = "answer"
 
 
-def answering(question: str, *, parent: Span = OFF) -> Span:
+def answering(*, parent: Span = OFF) -> Span:
     """The span of a whole answer. Not current: the answer is given out while it is made."""
     made = span(
         f"invoke_workflow {WORKFLOW}",
@@ -33,9 +34,13 @@ def answering(question: str, *, parent: Span = OFF) -> Span:
         current=False,
     )
     made.hasten()
+    return made
+
+
+def asked(made: Span, question: str) -> None:
+    """What an answer is made to, as its guards let it through."""
     if made.content:
         made.set({INPUT: _messages([Message("user", question)])})
-    return made
 
 
 def answered(made: Span, answer: Answer) -> None:
@@ -46,11 +51,40 @@ def answered(made: Span, answer: Answer) -> None:
         FOUND: answer.found,
         QUOTES: len(answer.quotes),
         UNSUPPORTED: len(answer.unsupported),
-        **_tokens(answer.usage),
     }
+    # A remembered answer has spent nothing.
+    facts |= {CACHED: answer.cached} if answer.cached else _tokens(answer.usage)
+    if answer.blocked:
+        facts[BLOCKED] = True
     if made.content:
         facts[OUTPUT] = _messages([Message("assistant", answer.text)])
     made.set(facts)
+
+
+def guarding(guard: str, place: Place, *, parent: Span) -> Span:
+    """The span of a guard that looks at a text. The conventions have no name for it (yet)."""
+    return span("guard", {"damda.place": place, "damda.guard": guard}, parent=parent)
+
+
+def guarded(made: Span, verdict: Verdict) -> None:
+    """What the guard says. What it found is not repeated: it is what must not be seen."""
+    if made:
+        facts: dict[str, Value] = {"damda.guard": verdict.guard, "damda.action": verdict.action}
+        if verdict.rule:
+            facts["damda.rule"] = verdict.rule
+        if isfinite(verdict.score):
+            facts["damda.score"] = round(verdict.score, 4)
+        made.set(facts)
+
+
+def recalling(*, parent: Span) -> Span:
+    """The span of a look into a cache."""
+    return span("cache", parent=parent)
+
+
+def recalled(made: Span, how: str) -> None:
+    """Whether it was there: "exact", "semantic", or "" for a miss."""
+    made.set({CACHED: how})
 
 
 class Retrieval:
