@@ -14,9 +14,12 @@ from time import sleep
 
 from fakes import FakeEncoder
 
+from damda.answer.direct import Direct
+from damda.answer.guard import Guards
+from damda.assemble.llms import Llms
 from damda.cli import main as command_line
 from damda.serve import batchfile, offline
-from damda.types import Delta, Hit, Message, Usage
+from damda.types import Delta, Hit, Message, Usage, Writer
 
 
 class Echo:
@@ -49,8 +52,13 @@ class Echo:
         )
 
 
+def llms(writer: Writer) -> Llms:
+    """A language model that is called ``llm`` only."""
+    return Llms(lambda name: Direct(writer, Guards()), "", lambda: ())
+
+
 def models(pause: float = 0.0) -> offline.Models:
-    return offline.Models(None, Echo(pause), FakeEncoder(), "fake")
+    return offline.Models(None, llms(Echo(pause)), FakeEncoder(), "fake")
 
 
 def main(requests: str, out: str, pause: str, at_once: str) -> None:

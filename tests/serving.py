@@ -46,8 +46,11 @@ WRITER: Mapping[str, Any] = {
     "remote.url": "http://127.0.0.1:9/v1",
     "remote.model": "acme/told-1",
     "remote.api_key": "sk-remote-secret",
+    "guard.answer": [],
+    "cache.mode": "off",
+    "cache.llm": "off",
 }
-"""Settings under which the fakes put a `Told`."""
+"""Settings under which the fakes put a `Told`, whose words go out at once and are made anew each time."""
 
 
 class Told:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes import FakeEncoder, Opener, until, use_fakes
-from generate_child import Echo, models
+from generate_child import Echo, llms, models
 from typer.testing import CliRunner, Result
 
 from damda.assemble import models as made
@@ -157,7 +157,10 @@ def test_answers_from_documents(folder: Path, open_fake: Opener) -> None:
     assert (
         "[^1]" not in plain["choices"][0]["message"]["content"] and plain["damda"]["quotes"] == given["damda"]["quotes"]
     )
-    assert text["choices"][0]["text"] == given["choices"][0]["message"]["content"] and text["damda"] == given["damda"]
+    assert (
+        text["choices"][0]["text"] == given["choices"][0]["message"]["content"]
+        and {**text["damda"], "cached": ""} == given["damda"]
+    )
     assert nothing["damda"]["found"] is False
 
 
@@ -202,12 +205,12 @@ class Broken(Echo):
 def test_what_failed_is_tried_again_and_what_was_answered_is_not(folder: Path) -> None:
     asked = put(folder, *(chat(f"{n} {'FAIL' if n % 3 == 0 else ''}") for n in range(9)))
     broken = Broken(UnreachableError("no connection to http://llm.test"))
-    assert run(asked, replace(models(), writer=broken)).failed == 3
+    assert run(asked, replace(models(), llms=llms(broken))).failed == 3
     assert out(folder)["r0"]["response"]["status_code"] == 504 and len(out(folder)) == 9
     summary = run(asked)
     assert (summary.before, summary.answered, summary.failed) == (6, 3, 0)
     assert {row["response"]["status_code"] for row in out(folder).values()} == {200} and len(out(folder)) == 9
-    assert run(asked, replace(models(), writer=broken)).before == 9 and broken.asked == 9
+    assert run(asked, replace(models(), llms=llms(broken))).before == 9 and broken.asked == 9
 
 
 def test_errors_in_a_file_of_their_own(folder: Path) -> None:
@@ -232,7 +235,7 @@ def test_a_model_that_is_gone_ends_the_run(folder: Path) -> None:
     asked = put(folder, chat("fine"), *(chat(f"FAIL {n}") for n in range(200)))
     broken = Broken(UnreachableError("no connection to http://llm.test"))
     with pytest.raises(UnreachableError, match="10 requests in a row failed.*no connection.*run again"):
-        run(asked, replace(models(), writer=broken))
+        run(asked, replace(models(), llms=llms(broken)))
     assert broken.asked < 30 and out(folder)["r0"]["response"]["status_code"] == 200
 
 
@@ -242,7 +245,7 @@ def test_requests_that_are_wrong_themselves_do_not_end_it(folder: Path) -> None:
 
 
 def test_a_defect_costs_one_request(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    run(put(folder, chat("FAIL"), chat("fine")), replace(models(), writer=Broken(ZeroDivisionError())))
+    run(put(folder, chat("FAIL"), chat("fine")), replace(models(), llms=llms(Broken(ZeroDivisionError()))))
     assert out(folder)["r0"]["response"]["status_code"] == 500 and out(folder)["r1"]["response"]["status_code"] == 200
     assert "ZeroDivisionError" in caplog.text
 
@@ -303,7 +306,7 @@ def test_half_a_character_that_a_model_made(folder: Path) -> None:
         ) -> Iterator[Delta]:
             yield Delta("\ud83d", finish="stop")
 
-    run(put(folder, chat("hi")), replace(models(), writer=Half()))
+    run(put(folder, chat("hi")), replace(models(), llms=llms(Half())))
     assert body(folder)["choices"][0]["message"]["content"] == "\ud83d"
 
 
@@ -376,7 +379,7 @@ def test_so_many_at_once_as_there_are_slots(folder: Path) -> None:
                 inside[0] -= 1
             yield Delta("met", finish="stop")
 
-    run(put(folder, *(chat(str(n)) for n in range(9))), replace(models(), writer=Meeting()), at_once=3)
+    run(put(folder, *(chat(str(n)) for n in range(9))), replace(models(), llms=llms(Meeting())), at_once=3)
     assert most[0] == 3 and len(out(folder)) == 9
 
 

@@ -58,7 +58,8 @@ def test_an_answer_from_the_documents(client: OpenAI) -> None:
     assert answer.object == "chat.completion" and answer.model == "damda" and answer.id.startswith("chatcmpl-")
     assert answer.usage is not None and answer.usage.total_tokens == 10
     extension: dict[str, Any] = (answer.model_extra or {})["damda"]
-    assert extension.keys() == {"found", "quotes", "unsupported", "asked", "trace_id"} and extension["found"] is True
+    said = {"found", "quotes", "unsupported", "asked", "trace_id", "cached", "cached_for", "verdicts"}
+    assert extension.keys() == said and extension["found"] is True
     quotes = extension["quotes"]
     assert [quote["n"] for quote in quotes] == [*range(1, len(quotes) + 1)] and "비밀.md" in {
         q["source"] for q in quotes
@@ -136,7 +137,7 @@ def test_a_conversation(client: OpenAI, told: Told) -> None:
 def test_the_bare_language_model(client: OpenAI, model: str) -> None:
     answer = client.chat.completions.create(model=model, messages=user("long story"), max_completion_tokens=5)
     assert answer.choices[0].message.content == "said: long story" and answer.choices[0].finish_reason == "length"
-    assert answer.model == model and "damda" not in (answer.model_extra or {})
+    assert answer.model == model and (answer.model_extra or {})["damda"]["cached"] == ""
     with client.chat.completions.stream(model=model, messages=user("hello")) as stream:
         final = stream.get_final_completion()
     assert final.choices[0].message.content == "said: hello"

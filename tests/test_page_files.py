@@ -12,7 +12,7 @@ MESSAGE = re.compile(r'^  "([^"]+)": \["((?:[^"\\]|\\.)*)", "((?:[^"\\]|\\.)*)"\
 MESSAGES = {
     key: (korean, english) for key, korean, english in MESSAGE.findall((PAGE / "i18n.js").read_text(encoding="utf-8"))
 }
-COMPUTED = ("view.", "mode.", "work.", "error.", "ask.up", "ask.down", "document.moved", "document.gone")
+COMPUTED = ("kind.", "view.", "mode.", "work.", "error.", "ask.up", "ask.down", "document.moved", "document.gone")
 
 
 def test_index_refers_to_files_that_exist() -> None:

@@ -115,7 +115,7 @@ def elsewhere() -> Iterator[dict[str, Any]]:
     thread.start()
     url = f"http://127.0.0.1:{server.server_port}/v1"
     settings = {"remote.url": url, "remote.model": "m", "remote.timeout": 0.4, "remote.retries": 0}
-    yield {**settings, "answer.generator": "remote", "remote.api_key": "sk-secret"}
+    yield {**settings, "answer.generator": "remote", "remote.api_key": "sk-secret", "guard.answer": []}
     Elsewhere.leave.set()
     server.shutdown()
     thread.join()

@@ -3,6 +3,7 @@
 Knows: the order of guards, and what their verdicts do to a text. Does not know: what any guard looks for.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -59,6 +60,10 @@ class Guards:
         parts = [f"{place}({', '.join(guard.id for guard in guards)})" for place, guards in self._of.items() if guards]
         return " ".join([*parts, *(["drop"] if self.drop else [])])
 
+    def of(self, place: Place) -> Sequence[Guard]:
+        """The guards of a place."""
+        return self._of[place]
+
     @property
     def holding(self) -> bool:
         """Whether the text of an answer has to be held back until it was checked."""
@@ -78,7 +83,7 @@ class Guards:
         """
         verdicts: list[Verdict] = []
         for guard in self._of[place]:
-            with trace.guarding(guard.id.partition("(")[0], place, parent=parent) as step:
+            with trace.guarding(name_of(guard), place, parent=parent) as step:
                 verdict = replace(guard.check(text, hits), place=place, passage=passage)
                 trace.guarded(step, verdict)
             if verdict.action == "allow":
@@ -144,6 +149,11 @@ class Guards:
             verdict = guard.check(text)
             text = verdict.text if verdict.allowed else MASK * len(text)
         return text
+
+
+def name_of(guard: Guard) -> str:
+    """The first word of its id: "personal"."""
+    return re.split(r"[(:]", guard.id, maxsplit=1)[0]
 
 
 def _in_place(hit: Hit, context: str) -> Hit:

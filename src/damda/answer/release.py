@@ -15,9 +15,9 @@ _NEAR = 80  # characters on each side of a gap that are looked at
 class Units:
     """Gathers pieces of text; tells which sentences are whole.
 
-    Sentences come in units. Without ``closed`` each is one by itself. With it, a unit ends where nothing can go on
-    behind its last sentence: a number, an address or a name that stands on two lines is in one unit, so that it is
-    seen whole before any of it is given out.
+    Sentences come in units. Without ``closed`` each is one by itself. With it, a unit ends where no number goes on
+    behind its last sentence: one that is broken over two lines is in one unit, so that it is seen whole before any of
+    it is given out.
 
     Args:
         closed: units of that kind.
@@ -57,9 +57,9 @@ class Units:
 
 
 def _ends(before: str, gap: str, after: str) -> bool:
-    """Whether nothing that stands in ``before`` goes on in ``after``: a sentence or a paragraph ends, with no digits on
-    both sides."""
-    if not (_ENDED.search(before) or gap.count("\n") > 1):
+    """Whether nothing that stands in ``before`` goes on in ``after``: a sentence or a line ends, with no digits on both
+    sides."""
+    if not (_ENDED.search(before) or "\n" in gap):
         return False
     last, first = before.rstrip(_AROUND)[-1:], after.lstrip(_AROUND)[:1]
     return bool(first) and not (last.isdigit() and first.isdigit())

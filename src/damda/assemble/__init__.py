@@ -12,7 +12,7 @@ from typing import Any
 
 from damda import config, weights
 from damda.answer.pipeline import Pipeline
-from damda.assemble import conversation, models
+from damda.assemble import conversation, guarding, models, remembering
 from damda.config import Settings
 from damda.embed.encoder import OnnxEncoder
 from damda.errors import ConfigError, DamdaError
@@ -127,8 +127,12 @@ def assemble(
         passages=settings.answer.passages,
         max_tokens=settings.answer.max_tokens,
         temperature=settings.answer.temperature,
+        instructions=settings.answer.instructions,
         source=root.name,
         followup=conversation.make_followup(settings, encoder, analyser, store, generator),
+        guards=guarding.make_guards(settings, lambda: encoder, lambda: writer or models.judging(settings)),
+        cache=remembering.make_answers(settings, home.folder, encoder),
+        state=lambda: f"{store.fingerprint}:{store.view().state()}",
     )
     return KnowledgeBase(
         root,

@@ -1,5 +1,6 @@
 """Settings -> models: encoders, rerankers, language models, analysers; those that have a name, and how to get them."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -9,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 from damda import weights
 from damda.config import EncoderSettings, RerankSettings, Settings
 from damda.embed.encoder import OnnxEncoder
-from damda.errors import ConfigError, MissingExtra
+from damda.errors import ConfigError, GeneratorError, MissingExtra
 from damda.generate.engine import cores
 from damda.morphemes import MorphemeProcess
 from damda.types import Encoder, Generator, ImageEncoder, Progress, Writer, quiet
 
 if TYPE_CHECKING:
     from damda.search.rerank import OnnxReranker, RemoteReranker
+
+log = logging.getLogger(__name__)
 
 
 def make_analyser(settings: Settings) -> MorphemeProcess:
@@ -153,6 +156,51 @@ def make_writer(settings: Settings) -> Writer:
 
         return Llama(settings.llama.model_copy(update={"model": weights.gguf(settings.llama.model), "mode": "write"}))
     raise ConfigError(f"answer.generator {settings.answer.generator!r} is no language model; llama and remote are")
+
+
+def bare(settings: Settings) -> tuple[Writer | None, str]:
+    """The bare language model and its name: the generator's where it is one, else any that is set."""
+    kind = settings.answer.generator
+    if kind == "extract":
+        kind = "remote" if settings.remote.url else "llama" if settings.llama.model else kind
+    if kind == "extract":
+        return None, ""
+    chosen = settings.model_copy(update={"answer": settings.answer.model_copy(update={"generator": kind})})
+    name = settings.remote.model if kind == "remote" else Path(settings.llama.model).stem
+    return make_writer(chosen), name
+
+
+def elsewhere(settings: Settings, model: str) -> Writer:
+    """A model of the server at ``remote.url``, by its name there."""
+    from damda.generate.remote import Remote
+
+    return Remote(settings.remote.model_copy(update={"model": model}))
+
+
+def offered(settings: Settings) -> list[str]:
+    """Names of the models of the server at ``remote.url``; none where it doesn't tell."""
+    from damda.generate.remote import Remote
+
+    remote = Remote(settings.remote)
+    try:
+        return remote.offers()
+    except GeneratorError as error:
+        log.warning("no models are listed of %s", error)
+        return []
+    finally:
+        remote.close()
+
+
+def judging(settings: Settings) -> Writer:
+    """The language model that a guard asks.
+
+    Raises:
+        ConfigError: the settings have none.
+    """
+    writer, _ = bare(settings)
+    if writer is None:
+        raise ConfigError("the guard `judge` needs a language model: set remote.url, or llama.model")
+    return writer
 
 
 def encoder_name(settings: EncoderSettings) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from damda.assemble import assemble, models
+from damda.assemble.llms import Llms, make_llms
 from damda.config import Settings
 from damda.knowledge import KnowledgeBase
 from damda.types import Encoder, Mode, Progress, Scorer, Writer, quiet
@@ -19,8 +20,8 @@ class Service:
 
     Attributes:
         scorer: for ``/v1/rerank``.
-        writer: the bare language model; None where the settings have none.
-        names: of the models, by job: "encoder", "reranker", "writer".
+        llms: the bare language models, guarded and remembered; None where the settings have none.
+        names: of the models, by job: "encoder", "reranker".
         answers: how many answers can be made at once.
         modes: of search, those that can be used.
     """
@@ -29,7 +30,7 @@ class Service:
     settings: Settings
     encoder: Encoder
     scorer: Scorer
-    writer: Writer | None
+    llms: Llms | None
     names: dict[str, str]
     answers: int
     modes: tuple[Mode, ...]
@@ -52,10 +53,11 @@ def service(
     Raises:
         ConfigError, WeightsError, MissingExtra: as `damda.open`.
     """
-    writer, name = bare(settings)
+    writer, name = models.bare(settings)
     writer = attended(writer) if writer else None
     kb = assemble(root, settings, progress, writer=writer)
-    names = {"encoder": models.encoder_name(settings.encoder)} | ({"writer": name} if writer else {})
+    llms = make_llms(writer, name, settings, kb.home, lambda: kb.encoder, attended) if writer else None
+    names = {"encoder": models.encoder_name(settings.encoder)}
     modes: tuple[Mode, ...] = ("hybrid", "bm25", "dense", "rrf", "convex")
     if settings.rerank.model:
         scorer: Scorer = models.make_reranker(settings.rerank, offline=settings.offline)
@@ -65,16 +67,4 @@ def service(
         from damda.search.rerank import Cosine
 
         scorer = Cosine(kb.encoder)
-    return Service(kb, settings, kb.encoder, scorer, writer, names, models.slots_of(settings), modes)
-
-
-def bare(settings: Settings) -> tuple[Writer | None, str]:
-    """The bare language model and its name: the generator's where it is one, else any that is set."""
-    kind = settings.answer.generator
-    if kind == "extract":
-        kind = "remote" if settings.remote.url else "llama" if settings.llama.model else kind
-    if kind == "extract":
-        return None, ""
-    chosen = settings.model_copy(update={"answer": settings.answer.model_copy(update={"generator": kind})})
-    name = settings.remote.model if kind == "remote" else Path(settings.llama.model).stem
-    return models.make_writer(chosen), name
+    return Service(kb, settings, kb.encoder, scorer, llms, names, models.slots_of(settings), modes)

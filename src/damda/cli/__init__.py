@@ -21,7 +21,20 @@ class _Interrupted(BaseException):
 
 def commands() -> "typer.Typer":
     """The app with all its commands; each module adds its own when it is imported."""
-    from damda.cli import documents, generate, lab, machine, mcp, measure, questions, serve, traces  # noqa: F401
+    from damda.cli import (  # noqa: F401
+        cache,
+        checks,
+        documents,
+        generate,
+        guard,
+        lab,
+        machine,
+        mcp,
+        measure,
+        questions,
+        serve,
+        traces,
+    )
     from damda.cli.app import app
 
     return app

@@ -36,6 +36,9 @@ ModeFlag = Annotated[str | None, typer.Option("--mode", help="hybrid, bm25, dens
 GeneratorFlag = Annotated[str | None, typer.Option("--generator", "-g", help="extract, llama or remote.")]
 SourceFlag = Annotated[str | None, typer.Option("--source", help="Only this file (path below the folder).")]
 GlobFlag = Annotated[str | None, typer.Option("--glob", help="Only files that match, e.g. '인사/**'.")]
+CacheFlag = Annotated[
+    bool, typer.Option("--cache/--no-cache", help="Take a remembered answer; no: make it anew, and remember that.")
+]
 MetaFlag = Annotated[
     list[str] | None, typer.Option("--meta", metavar="KEY=VALUE", help="Only documents with this field. Repeatable.")
 ]

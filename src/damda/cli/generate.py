@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from damda.config import Settings
     from damda.serve.batchfile import Request
     from damda.serve.offline import Models, Summary
+    from damda.types import Encoder
 
 
 @app.command(
@@ -102,13 +103,12 @@ def _with_folder(root: Path, settings: "Settings", *, silent: bool) -> "Models":
         made = service(root, settings, tell)
     made.kb.warm()
     refreshed(made.kb, silent=silent, verbose=False)
-    names, answer = made.names, settings.answer
+    answer = settings.answer
     return Models(
         made.kb,
-        made.writer,
+        made.llms,
         made.encoder,
-        names["encoder"],
-        names.get("writer", ""),
+        made.names["encoder"],
         max_tokens=answer.max_tokens,
         temperature=answer.temperature,
     )
@@ -117,18 +117,27 @@ def _with_folder(root: Path, settings: "Settings", *, silent: bool) -> "Models":
 def _without_folder(settings: "Settings", asked: "Sequence[Request]", *, silent: bool) -> "Models":
     """The bare language model; the encoder if anybody asks for it."""
     from damda.assemble import models
-    from damda.assemble.service import bare
+    from damda.assemble.llms import make_llms
     from damda.cli import show
     from damda.serve.offline import Models
 
-    encoder = None
-    if any(request.url == "/v1/embeddings" for request in asked):
+    def encoder() -> "Encoder":
         with show.progress(silent) as tell:
-            encoder = models.make_encoder(settings.encoder, offline=settings.offline, progress=tell)
-    writer, name = bare(settings)
+            return models.make_encoder(settings.encoder, offline=settings.offline, progress=tell)
+
+    wanted = any(request.url == "/v1/embeddings" for request in asked)
+    writer, name = models.bare(settings)
     encoder_name, answer = models.encoder_name(settings.encoder), settings.answer
+    # Without --home there is no place to remember anything in.
+    home = Path(settings.home).expanduser() if settings.home else None
+    llms = make_llms(writer, name, settings, home, encoder) if writer else None
     return Models(
-        None, writer, encoder, encoder_name, name, max_tokens=answer.max_tokens, temperature=answer.temperature
+        None,
+        llms,
+        encoder() if wanted else None,
+        encoder_name,
+        max_tokens=answer.max_tokens,
+        temperature=answer.temperature,
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from damda.cli.app import (
+    CacheFlag,
     ConfigFlag,
     GeneratorFlag,
     GlobFlag,
@@ -29,7 +30,7 @@ from damda.cli.documents import opened, opened_warm, refreshed, traced
 
 if TYPE_CHECKING:
     from damda.knowledge import KnowledgeBase
-    from damda.types import Answer, Hit, Message, Where
+    from damda.types import Answer, Hit, Message, Recall, Where
 
 
 @app.command(
@@ -44,6 +45,7 @@ def ask(
     source: SourceFlag = None,
     glob: GlobFlag = None,
     meta: MetaFlag = None,
+    cache: CacheFlag = True,
     home: HomeFlag = None,
     config: ConfigFlag = None,
     set_: SetFlag = None,
@@ -61,13 +63,14 @@ def ask(
     with traced(kb, config, settings):
         refreshed(kb, silent=quiet or json, verbose=verbose)
         where = _where(source, glob, meta)
+        recall: Recall = "use" if cache else "renew"
         if json:
-            answer = kb.ask(question, where=where)
+            answer = kb.ask(question, where=where, recall=recall)
             show.as_json(answer)
         else:
-            answer = _streamed(kb, question, (), where, verbose=verbose)
+            answer = _streamed(kb, question, (), where, recall, verbose=verbose)
     if not answer.found:
-        if not answer.hits:
+        if not answer.hits and not answer.blocked:
             show.note(_why_nothing(where), silent=quiet)
         raise typer.Exit(3)
 
@@ -80,6 +83,7 @@ def chat(
     source: SourceFlag = None,
     glob: GlobFlag = None,
     meta: MetaFlag = None,
+    cache: CacheFlag = True,
     home: HomeFlag = None,
     config: ConfigFlag = None,
     set_: SetFlag = None,
@@ -99,7 +103,7 @@ def chat(
         refreshed(kb, silent=quiet, verbose=verbose)
         where, history = _where(source, glob, meta), list[Message]()
         for question in _questions():
-            answer = _streamed(kb, question, history, where, verbose=verbose)
+            answer = _streamed(kb, question, history, where, "use" if cache else "renew", verbose=verbose)
             history += [Message("user", question), Message("assistant", answer.text)]
 
 
@@ -189,14 +193,20 @@ def _why_nothing(where: "Where | None", images: bool = False) -> str:
 
 
 def _streamed(
-    kb: "KnowledgeBase", question: str, history: "Sequence[Message]", where: "Where | None", *, verbose: bool
+    kb: "KnowledgeBase",
+    question: str,
+    history: "Sequence[Message]",
+    where: "Where | None",
+    recall: "Recall",
+    *,
+    verbose: bool,
 ) -> "Answer":
     """Print an answer as it is made, then its quotes."""
     from damda.cli import show
     from damda.types import Answer
 
     said = False
-    for item in kb.stream(question, history=history, where=where):
+    for item in kb.stream(question, history=history, where=where, recall=recall):
         if isinstance(item, Answer):
             if said:
                 sys.stdout.write("\n")

@@ -1,7 +1,7 @@
 """`damda serve`, `damda keys`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,10 +25,18 @@ if TYPE_CHECKING:
 
 @app.command(
     epilog="Examples: damda serve ./documents  |  damda serve ./documents --port 9000 -g llama  |  "
-    "damda keys ./documents make office && damda serve ./documents --host 0.0.0.0"
+    "damda keys ./documents make office && damda serve ./documents --host 0.0.0.0  |  "
+    "damda serve --llm http://127.0.0.1:8000/v1"
 )
 def serve(
-    path: Root,
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="Documents; none: only a language model is served.", show_default=False),
+    ] = None,
+    llm: Annotated[
+        str | None,
+        typer.Option("--llm", help="URL of an OpenAI-compatible server whose models are served, remembered, guarded."),
+    ] = None,
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on. Default: 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option("--port", "-p", help="Default: 8080; 0: any free one.")] = None,
     workers: Annotated[
@@ -44,7 +52,11 @@ def serve(
     quiet: QuietFlag = False,
     verbose: VerboseFlag = False,
 ) -> None:
-    """Answer over HTTP: a page for people, OpenAI's interface for programs. Follows the folder as it changes."""
+    """Answer over HTTP: a page for people, OpenAI's interface for programs. Follows the folder as it changes.
+
+    Without documents it stands in front of a language model: a client changes its base URL, and what it asks is
+    remembered, guarded and traced.
+    """
     from damda.assemble import root_of
     from damda.serve import process
 
@@ -52,15 +64,39 @@ def serve(
         set_,
         home=home,
         answer__generator=generator,
+        remote__url=llm,
         serve__host=host,
         serve__port=port,
         serve__workers=workers,
     )
-    order = process.Order(str(root_of(path)), str(config.resolve()) if config else None, named, insecure)
-    over_http(path, order, quiet=quiet, verbose=verbose)
+    root = root_of(path) if path else _without_documents(config, named)
+    order = process.Order(str(root), str(config.resolve()) if config else None, named, insecure, rag=path is not None)
+    over_http(path or "a language model", order, quiet=quiet, verbose=verbose)
 
 
-def over_http(path: Path, order: "Order", *, quiet: bool, verbose: bool) -> None:
+def _without_documents(config: Path | None, named: dict[str, Any]) -> Path:
+    """A folder for what is remembered, traced, and the keys, where there are no documents beside which they could be.
+
+    Raises:
+        ConfigError: there is no language model either.
+        StoreError: the folder can't be made.
+    """
+    from damda.config import find
+    from damda.errors import ConfigError, StoreError
+    from damda.weights import cache_folder
+
+    settings = find(config, named)
+    if not (settings.remote.url or settings.llama.model):
+        raise ConfigError("nothing to serve: give a folder of documents, or --llm URL, or set llama.model")
+    folder = Path(settings.home).expanduser() if settings.home else cache_folder() / "llm"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder} can't be made ({error.strerror}): give another place with --home") from error
+    return folder
+
+
+def over_http(what: Path | str, order: "Order", *, quiet: bool, verbose: bool) -> None:
     """Serve until a signal ends it."""
     from damda.cli import show
     from damda.serve import mcp, process
@@ -69,15 +105,15 @@ def over_http(path: Path, order: "Order", *, quiet: bool, verbose: bool) -> None
     built = order.service()
     process.check(settings, built.kb.home, insecure=order.insecure)
     one = settings.serve.workers == 1
-    if one and not built.kb.exists():
+    if one and order.rag and not built.kb.exists():
         from damda.cli.documents import refreshed
 
         refreshed(built.kb, silent=quiet, verbose=verbose)
 
     def started(url: str) -> None:
         at = url + mcp.PATH if order.only_mcp else url
-        show.note(f"serving {path} at {at}; Ctrl-C ends it", silent=quiet)
-        if settings.serve.mcp and not mcp.available():
+        show.note(f"serving {what} at {at}; Ctrl-C ends it", silent=quiet)
+        if order.rag and settings.serve.mcp and not mcp.available():
             show.note(f"no {mcp.PATH}: it needs pip install 'damda[mcp]'", silent=not verbose)
 
     process.run(order, built if one else None, started, access_log=verbose)

@@ -110,14 +110,10 @@ def answer(given: Answer, root: Path, *, verbose: bool, text: bool = True) -> No
     if given.asked:
         label = "searched for:" if given.asked.isascii() else "찾은 말:"
         out.print(f"\n {label} {escape(given.asked)}", style="dim")
-    if given.quotes:
-        out.print()
-    for n, quote in enumerate(given.quotes, 1):
-        short = f" · [not dim bold]{escape(quote.short)}[/]" if quote.answer else ""
-        out.print(f" [{n}] {place(quote, root)}{short}", style="dim")
-        if " ".join(quote.text.split()) not in given.text:
-            out.print(f"     “{escape(_short(quote.text))}”", style="dim")
-    if not given.found and given.hits:
+    for line in _remarks(given):
+        out.print(f" {escape(line)}", style="dim")
+    _quotes(given, root)
+    if not given.found and given.hits and not given.blocked:
         out.print("The nearest passages:" if given.text.isascii() else "가장 가까운 문단:", style="dim")
         for hit in given.hits[:3]:
             out.print(f"  - {hit_place(hit, root)}", style="dim")
@@ -126,6 +122,28 @@ def answer(given: Answer, root: Path, *, verbose: bool, text: bool = True) -> No
             err.print(
                 f"  {hit.by} {hit.score:8.3f}  bm25 {hit.bm25:6.2f}  cosine {hit.cosine:.3f}  {escape(hit.chunk.id)}"
             )
+
+
+def _quotes(given: Answer, root: Path) -> None:
+    if given.quotes:
+        out.print()
+    for n, quote in enumerate(given.quotes, 1):
+        short = f" · [not dim bold]{escape(quote.short)}[/]" if quote.answer else ""
+        out.print(f" [{n}] {place(quote, root)}{short}", style="dim")
+        if " ".join(quote.text.split()) not in given.text:
+            out.print(f"     “{escape(_short(quote.text))}”", style="dim")
+
+
+def _remarks(given: Answer) -> Iterator[str]:
+    """That an answer was remembered, and what guards did."""
+    korean = not given.text.isascii()
+    if given.cached_for:
+        said = f"“{given.cached_for}”"
+        yield f"기억해 둔 답: {said} 의 답입니다" if korean else f"remembered: the answer to {said}"
+    elif given.cached:
+        yield "기억해 둔 답입니다" if korean else "remembered"
+    for line in dict.fromkeys(f"{v.place} · {v.guard}: {v.rule} ({v.action})" for v in given.verdicts):
+        yield f"guard · {line}"
 
 
 def hits(found: list[Hit], root: Path, *, verbose: bool) -> None:

@@ -85,6 +85,17 @@ class Remote:
         except Again as again:
             raise again.error from again.__cause__
 
+    def offers(self) -> list[str]:
+        """Names of the models that the server has.
+
+        Raises:
+            GeneratorError: it doesn't tell.
+        """
+        try:
+            return self._endpoint.offers()
+        except Again as again:
+            raise again.error from again.__cause__
+
     def close(self) -> None:
         """Gives the connections back; the next ``stream()`` opens new ones."""
         self._endpoint.close()

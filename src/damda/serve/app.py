@@ -27,7 +27,12 @@ log = logging.getLogger(__name__)
 
 
 def build(
-    service: Service, *, insecure: bool = False, only_mcp: bool = False, abandon: Callable[[], None] = lambda: None
+    service: Service,
+    *,
+    insecure: bool = False,
+    only_mcp: bool = False,
+    rag: bool = True,
+    abandon: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """The application for one set of documents.
 
@@ -35,12 +40,13 @@ def build(
         service: what is served.
         insecure: want no keys, whatever the address.
         only_mcp: serve assistants, and how the service is; nothing else.
+        rag: there are documents. Without, the bare language model and the encoder are served: a proxy.
         abandon: called at the very end if threads are still at work then.
     """
-    backend = Backend(service, Keys(service.kb.home))
+    backend = Backend(service, Keys(service.kb.home), rag=rag)
     settings = service.settings.serve
     local = is_local(settings.host)
-    door = mcp.Door(backend) if only_mcp or (settings.mcp and mcp.available()) else None
+    door = mcp.Door(backend) if only_mcp or (rag and settings.mcp and mcp.available()) else None
     app = FastAPI(
         title="damda",
         version=damda.__version__,
@@ -49,12 +55,12 @@ def build(
         redoc_url=None,
         lifespan=_lifespan(backend, door, abandon),
     )
-    for part in () if only_mcp else (chat, vectors, searching, documents, tracing):
+    for part in () if only_mcp else (chat, vectors, tracing, *((searching, documents) if rag else ())):
         app.include_router(part.routes(backend), responses=ANSWERS)
     app.include_router(telling.routes(backend))
     if door:
         app.router.routes.append(Route(mcp.PATH, door, methods=["POST"], include_in_schema=False))
-    if not only_mcp:
+    if rag and not only_mcp:
         app.include_router(pages.routes())
         pages.mount(app)
     errors.install(app)
@@ -94,12 +100,12 @@ def _lifespan(backend: Backend, door: mcp.Door | None, abandon: Callable[[], Non
 
 async def follow(backend: Backend) -> None:
     """Load the models, then follow the folder."""
-    every = backend.settings.serve.rescan
+    every = backend.settings.serve.rescan if backend.rag else 0.0
     while True:
         try:
             if not backend.ready.is_set():
                 await asyncio.to_thread(backend.warm)
-            if every or not backend.ready.is_set():
+            if backend.rag and (every or not backend.ready.is_set()):
                 changed = await asyncio.to_thread(backend.indexing.look)
                 if changed or not backend.ready.is_set():
                     await asyncio.to_thread(backend.warm)

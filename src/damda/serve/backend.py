@@ -10,13 +10,12 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from damda import trace
+from damda.answer.direct import Direct, Limits
 from damda.assemble.service import Service
 from damda.errors import DamdaError
 from damda.generate.engine import cores
@@ -27,7 +26,7 @@ from damda.serve.keys import Keys
 from damda.serve.lanes import Lanes, each
 from damda.serve.metrics import Metrics
 from damda.serve.uploads import Uploads
-from damda.types import Answer, Delta, Hit, Kind, Message, Mode, Where
+from damda.types import Answer, Delta, Hit, Kind, Message, Mode, Recall, Where
 
 log = logging.getLogger(__name__)
 
@@ -51,22 +50,17 @@ class Query:
         return json.dumps([self.k, self.mode, plain(self.where)], sort_keys=True)
 
 
-class Limits(NamedTuple):
-    """Of a text that a language model writes."""
-
-    max_tokens: int
-    temperature: float
-
-
 class Backend:
     """One process' share of the service.
 
     Args:
         service: what is served.
         keys: who may ask.
+        rag: there are documents to answer from.
     """
 
-    def __init__(self, service: Service, keys: Keys) -> None:
+    def __init__(self, service: Service, keys: Keys, *, rag: bool = True) -> None:
+        self.rag = rag
         self.service, self.kb, self.settings, self.keys = service, service.kb, service.settings, keys
         serve, wide = self.settings.serve, cores()
         self.metrics = Metrics()
@@ -85,6 +79,9 @@ class Backend:
 
     def warm(self) -> None:
         """Load everything that the first question would wait for. Blocks."""
+        if not self.rag:  # the language model is elsewhere, or loads when it is first asked
+            self.ready.set()
+            return
         self.kb.warm()
         self.service.encoder.encode(["준비"], kind="query")
         if self.kb.exists():
@@ -121,57 +118,42 @@ class Backend:
             return await self._pairs.ask([(query, passage) for passage in passages])
 
     def answer(
-        self, question: str, history: Sequence[Message], where: Where | None
+        self, question: str, history: Sequence[Message], where: Where | None, recall: Recall
     ) -> AsyncGenerator[Delta | Answer, None]:
         """Sentences as they are checked; last, the Answer."""
-        asking = trace.current()
+        return self._said(lambda: self.kb.stream(question, history=history, where=where, recall=recall))
 
-        def make() -> Iterator[Delta | Answer]:
-            with asking.current():
-                return self.kb.stream(question, history=history, where=where)
-
-        return self.answering.stream(each(make))
-
-    def write(
-        self, messages: Sequence[Message], max_tokens: int, temperature: float, stop: Sequence[str]
-    ) -> AsyncGenerator[Delta, None]:
-        """The bare language model's answer to a conversation."""
-        writer = self.service.writer
-        assert writer is not None
-        limits = Limits(max_tokens, temperature)
-
-        def make() -> Iterator[Delta]:
-            return writer.stream(messages, max_tokens=max_tokens, temperature=temperature, stop=stop)
-
-        return self.answering.stream(each(self._traced(make, messages, limits)))
+    def chat(
+        self, model: Direct, messages: Sequence[Message], limits: Limits, recall: Recall
+    ) -> AsyncGenerator[Delta | Answer, None]:
+        """A bare language model's answer to a conversation; last, the Answer."""
+        return self._said(lambda: model.chat(messages, limits, recall=recall))
 
     def complete(
-        self, prompt: str, max_tokens: int, temperature: float, stop: Sequence[str]
-    ) -> AsyncGenerator[Delta, None]:
-        """How the bare language model goes on."""
-        writer = self.service.writer
-        assert writer is not None
-        limits = Limits(max_tokens, temperature)
+        self, model: Direct, prompt: str, limits: Limits, recall: Recall
+    ) -> AsyncGenerator[Delta | Answer, None]:
+        """How a bare language model goes on; last, the Answer."""
+        return self._said(lambda: model.complete(prompt, limits, recall=recall))
 
-        def make() -> Iterator[Delta]:
-            return writer.complete(prompt, max_tokens=max_tokens, temperature=temperature, stop=stop)
+    async def llm(self, name: str) -> Direct | None:
+        """The bare language model of this name; None: there is none."""
+        llms = self.service.llms
+        return await self.looking.value(lambda: llms.get(name)) if llms else None
 
-        return self.answering.stream(each(self._traced(make, [Message("user", prompt)], limits)))
+    async def llm_names(self) -> list[str]:
+        """Names of the bare language models."""
+        llms = self.service.llms
+        return await self.looking.value(llms.names) if llms else []
 
-    def _traced(
-        self, make: Callable[[], Iterator[Delta]], said: Sequence[Message], limits: "Limits"
-    ) -> Callable[[], Iterator[Delta]]:
-        """The same text with a span around it, below that of the request."""
-        asking, writer = trace.current(), self.service.writer
+    def _said(self, make: Callable[[], Iterator[Delta | Answer]]) -> AsyncGenerator[Delta | Answer, None]:
+        """What is said, in a lane, below the span of the request."""
+        asking = trace.current()
 
-        def traced() -> Iterator[Delta]:
-            model = partial(getattr, writer, "id")
-            with trace.generation(said, *limits, parent=asking, model=model) as step:
-                for delta in step.steps(make()):
-                    step.took(delta)
-                    yield delta
+        def made() -> Iterator[Delta | Answer]:
+            with asking.current():
+                return make()
 
-        return traced
+        return self.answering.stream(each(made))
 
     # --- in threads: a batch -> its results, an error in the place of each that failed --------------------------------
 

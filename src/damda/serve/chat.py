@@ -6,11 +6,13 @@ Knows: which model is meant, and the order of chunks. Does not know: shapes (``o
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
+from damda.answer.direct import Direct, Limits
 from damda.assemble.service import RAG
 from damda.serve import openai
 from damda.serve.backend import Backend
@@ -18,10 +20,7 @@ from damda.serve.errors import Refused
 from damda.serve.events import DONE, event, streamed
 from damda.serve.lanes import until_gone
 from damda.serve.openai import ChatRequest, CompletionRequest
-from damda.types import Answer, Delta, Finish, Message, Usage
-
-LLM = "llm"
-"""Another name for the bare language model, whatever it is."""
+from damda.types import Answer, Delta, Finish, Recall, Usage
 
 
 def routes(backend: Backend) -> APIRouter:
@@ -30,25 +29,37 @@ def routes(backend: Backend) -> APIRouter:
 
     @router.post("/chat/completions", response_model=None)
     async def chat_completions(request: Request, asked: ChatRequest) -> Response:
-        """Answer the last message. Model `damda` answers from the documents, `llm` by itself."""
+        """Answer the last message. Model `damda` answers from the documents, `llm` by itself.
+
+        `Cache-Control: no-cache` has it made anew, `no-store` not remembered either."""
         *before, question = asked.conversation()
-        if asked.model == RAG:
+        recall = recall_of(request.headers.get("cache-control", ""))
+        if backend.rag and asked.model == RAG:
             history = [message for message in before if message.role != "system"]
-            return await _from_documents(backend, request, asked, question.content, history, _ChatShape(asked.model))
-        _check_writer(backend, asked.model)
-        deltas = backend.write(asked.conversation(), *_limits(backend, asked, asked.most_tokens))
-        return await _by_itself(backend, request, asked, deltas, _ChatShape(asked.model))
+            items = backend.answer(question.content, history, asked.damda.where.where(), recall)
+            return await _answered(backend, request, asked, items, _ChatShape(asked.model))
+        model = await _llm(backend, asked.model)
+        items = backend.chat(model, asked.conversation(), _limits(backend, asked, asked.most_tokens), recall)
+        return await _answered(backend, request, asked, items, _ChatShape(asked.model))
 
     @router.post("/completions", response_model=None)
     async def completions(request: Request, asked: CompletionRequest) -> Response:
         """Go on from a prompt. Model `damda` takes it for a question and answers from the documents."""
-        if asked.model == RAG:
-            return await _from_documents(backend, request, asked, asked.text, [], _TextShape(asked.model))
-        _check_writer(backend, asked.model)
-        deltas = backend.complete(asked.text, *_limits(backend, asked, asked.max_tokens))
-        return await _by_itself(backend, request, asked, deltas, _TextShape(asked.model))
+        recall = recall_of(request.headers.get("cache-control", ""))
+        if backend.rag and asked.model == RAG:
+            items = backend.answer(asked.text, [], asked.damda.where.where(), recall)
+            return await _answered(backend, request, asked, items, _TextShape(asked.model))
+        model = await _llm(backend, asked.model)
+        items = backend.complete(model, asked.text, _limits(backend, asked, asked.max_tokens), recall)
+        return await _answered(backend, request, asked, items, _TextShape(asked.model))
 
     return router
+
+
+def recall_of(cache_control: str) -> Recall:
+    """What a ``Cache-Control`` header asks for (RFC 9111, section 5.2.1)."""
+    asked = {part.strip().lower() for part in cache_control.split(",")}
+    return "off" if "no-store" in asked else "renew" if asked & {"no-cache", "max-age=0"} else "use"
 
 
 class _ChatShape:
@@ -109,63 +120,54 @@ Shape = _ChatShape | _TextShape
 Asked = ChatRequest | CompletionRequest
 
 
-async def _from_documents(
-    backend: Backend, request: Request, asked: Asked, question: str, history: list[Message], shape: Shape
+async def _answered(
+    backend: Backend, request: Request, asked: Asked, items: AsyncGenerator[Delta | Answer, None], shape: Shape
 ) -> Response:
-    footnotes, begun = asked.damda.footnotes, time.perf_counter()
-    pieces = backend.answer(question, history, asked.damda.where.where())
+    rag, begun = backend.rag and asked.model == RAG, time.perf_counter()
+    footnotes = rag and asked.damda.footnotes
     if not asked.stream:
-        answer = await until_gone(request, _last(pieces))
-        _count(backend, answer)
+        answer, finish = await until_gone(request, _last(items))
+        backend.metrics.said(answer, rag=rag)
         text = openai.with_footnotes(answer) if footnotes else answer.text
-        return JSONResponse(shape.whole(text, "stop", answer.usage) | {"damda": openai.extension(answer)})
+        return JSONResponse(shape.whole(text, finish, answer.usage) | {"damda": _extension(answer, rag)})
 
-    async def lines(rest: AsyncIterator[Delta | Answer]) -> AsyncGenerator[str, None]:
-        for line in shape.begin():
-            yield line
-        said = False
-        async for item in rest:
-            if isinstance(item, Delta):
+    def first() -> None:
+        if rag:
+            backend.metrics.first.observe(time.perf_counter() - begun)
+
+    return await _begun(request, items, partial(_lines, backend, asked, shape), first)
+
+
+async def _lines(
+    backend: Backend, asked: Asked, shape: Shape, items: AsyncIterator[Delta | Answer]
+) -> AsyncGenerator[str, None]:
+    """The events of a stream."""
+    rag = backend.rag and asked.model == RAG
+    footnotes = rag and asked.damda.footnotes
+    for line in shape.begin():
+        yield line
+    said = False
+    finish: Finish | None = None
+    async for item in items:
+        if isinstance(item, Delta):
+            finish = item.finish or finish
+            if item.text:
                 yield shape.piece(openai.as_footnotes(item.text) if footnotes else item.text)
                 said = True
-                continue
-            _count(backend, item)
-            if not said:  # "not found" is told by the Answer alone
-                yield shape.piece(item.text)
-            if footnotes and item.quotes:
-                yield shape.piece(openai.footnotes(item.quotes))
-            yield shape.end("stop", openai.extension(item))
-            if asked.wants_usage:
-                yield shape.usage(item.usage)
-        yield DONE
-
-    return await _begun(request, pieces, lines, lambda: backend.metrics.first.observe(time.perf_counter() - begun))
-
-
-async def _by_itself(
-    backend: Backend, request: Request, asked: Asked, deltas: AsyncGenerator[Delta, None], shape: Shape
-) -> Response:
-    if not asked.stream:
-        text, finish, usage = await until_gone(request, _drained(deltas))
-        _spent(backend, usage)
-        return JSONResponse(shape.whole(text, finish, usage))
-
-    async def lines(rest: AsyncIterator[Delta]) -> AsyncGenerator[str, None]:
-        for line in shape.begin():
-            yield line
-        finish: Finish = "stop"
-        usage = Usage()
-        async for delta in rest:
-            finish, usage = delta.finish or finish, delta.usage or usage
-            if delta.text:
-                yield shape.piece(delta.text)
-        _spent(backend, usage)
-        yield shape.end(finish, None)
+            continue
+        backend.metrics.said(item, rag=rag)
+        if not said:  # "not found" is told by the Answer alone
+            yield shape.piece(item.text)
+        if footnotes and item.quotes:
+            yield shape.piece(openai.footnotes(item.quotes))
+        yield shape.end(finish or openai.finish_of(item), _extension(item, rag))
         if asked.wants_usage:
-            yield shape.usage(usage)
-        yield DONE
+            yield shape.usage(item.usage)
+    yield DONE
 
-    return await _begun(request, deltas, lines, lambda: None)
+
+def _extension(answer: Answer, rag: bool) -> dict[str, object]:
+    return openai.extension(answer) if rag else openai.remarks(answer)
 
 
 async def _begun(
@@ -195,42 +197,25 @@ async def _next(items: AsyncGenerator[Any, None]) -> Any:  # noqa: ANN401  whate
         raise
 
 
-async def _last(items: AsyncGenerator[Delta | Answer, None]) -> Answer:
+async def _last(items: AsyncGenerator[Delta | Answer, None]) -> tuple[Answer, Finish]:
+    finish: Finish | None = None
     async with aclosing(items):
         async for item in items:
             if isinstance(item, Answer):
-                return item
+                return item, finish or openai.finish_of(item)
+            finish = item.finish or finish
     raise AssertionError("the stream of an answer ends with the Answer")
 
 
-async def _drained(deltas: AsyncGenerator[Delta, None]) -> tuple[str, Finish, Usage]:
-    text, usage = "", Usage()
-    finish: Finish = "stop"
-    async with aclosing(deltas):
-        async for delta in deltas:
-            text, finish, usage = text + delta.text, delta.finish or finish, delta.usage or usage
-    return text, finish, usage
+async def _llm(backend: Backend, name: str) -> Direct:
+    model = await backend.llm(name)
+    if model is None:
+        known = ", ".join([*([RAG] if backend.rag else []), *await backend.llm_names()])
+        raise Refused(404, f"no model here is called {name[:80]!r}; there are: {known}", "model_not_found", "model")
+    return model
 
 
-def _check_writer(backend: Backend, model: str) -> None:
-    name = backend.service.names.get("writer")
-    if backend.service.writer is None or model not in (LLM, name) or not model:
-        writers = () if backend.service.writer is None else (name, LLM)
-        known = ", ".join(dict.fromkeys(filter(None, (RAG, *writers))))
-        raise Refused(404, f"no model here is called {model[:80]!r}; there are: {known}", "model_not_found", "model")
-
-
-def _limits(backend: Backend, asked: Asked, most_tokens: int | None) -> tuple[int, float, list[str]]:
+def _limits(backend: Backend, asked: Asked, most_tokens: int | None) -> Limits:
     settings = backend.settings.answer
     temperature = settings.temperature if asked.temperature is None else asked.temperature
-    return most_tokens or settings.max_tokens, temperature, asked.stops
-
-
-def _count(backend: Backend, answer: Answer) -> None:
-    backend.metrics.answers.labels(str(answer.found).lower()).inc()
-    _spent(backend, answer.usage)
-
-
-def _spent(backend: Backend, usage: Usage) -> None:
-    backend.metrics.tokens.labels("input").inc(usage.prompt_tokens)
-    backend.metrics.tokens.labels("output").inc(usage.completion_tokens)
+    return Limits(most_tokens or settings.max_tokens, temperature, asked.stops)

@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from damda.types import Answer
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -39,6 +41,8 @@ class Metrics:
             "damda_request_seconds", "Until the last byte of an answer", ("route",), buckets=_SECONDS, registry=own
         )
         self.answers = Counter("damda_answers", "Answers from the documents", ("found",), registry=own)
+        self.cached = Counter("damda_cached", "Answers that were remembered", ("what", "how"), registry=own)
+        self.verdicts = Counter("damda_verdicts", "What guards found", ("guard", "place", "action"), registry=own)
         self.first = Histogram(
             "damda_first_sentence_seconds", "Until an answer's first sentence", buckets=_SECONDS, registry=own
         )
@@ -50,6 +54,18 @@ class Metrics:
             "damda_requests_running", "Requests not answered yet", multiprocess_mode="livesum", registry=own
         )
         self.passages = Gauge("damda_passages", "Passages stored", multiprocess_mode="mostrecent", registry=own)
+
+    def said(self, answer: Answer, *, rag: bool) -> None:
+        """An answer from the documents, or by the language model itself."""
+        if rag:
+            self.answers.labels(str(answer.found).lower()).inc()
+        for verdict in answer.verdicts:
+            self.verdicts.labels(verdict.guard, verdict.place, verdict.action).inc()
+        if answer.cached:  # nothing was spent
+            self.cached.labels("answer" if rag else "llm", answer.cached).inc()
+            return
+        self.tokens.labels("input").inc(answer.usage.prompt_tokens)
+        self.tokens.labels("output").inc(answer.usage.completion_tokens)
 
     def text(self) -> bytes:
         """In Prometheus' format, over all processes."""

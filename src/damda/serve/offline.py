@@ -18,15 +18,16 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from damda.answer.direct import Direct, Limits
+from damda.assemble.llms import Llms
 from damda.assemble.service import RAG
 from damda.errors import DamdaError, GeneratorError
 from damda.knowledge import KnowledgeBase
 from damda.serve import batchfile, openai
 from damda.serve.batchfile import Request
-from damda.serve.chat import LLM
 from damda.serve.errors import Refused, described
 from damda.serve.vectors import kind_of
-from damda.types import Answer, Delta, Encoder, Finish, Message, Progress, Usage, Writer, quiet
+from damda.types import Answer, Delta, Encoder, Finish, Message, Progress, Usage, quiet
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -46,17 +47,16 @@ class Models:
 
     Attributes:
         kb: answers model ``damda``; None: no folder was given.
-        writer: answers model ``llm``, also under ``writer_name``; None: the settings have no language model.
+        llms: answer model ``llm``, and others by their names; None: the settings have no language model.
         encoder: for embeddings, under ``encoder_name``; None: nobody asks for them.
         always: the model that every text is asked of, whatever its request names; "": the one that it names.
-        max_tokens, temperature: of ``writer``, where a request doesn't say.
+        max_tokens, temperature: of ``llms``, where a request doesn't say.
     """
 
     kb: KnowledgeBase | None
-    writer: Writer | None
+    llms: Llms | None
     encoder: Encoder | None
     encoder_name: str = ""
-    writer_name: str = ""
     always: str = ""
     max_tokens: int = 512
     temperature: float = 0.0
@@ -81,27 +81,25 @@ class Models:
             turns = [message for message in history if message.role != "system"]
             answer = self._from_documents(last.content, turns, asked.damda, stopped)
             return openai.chat_completion(answer, self.always or asked.model, footnotes=asked.damda.footnotes)
-        deltas = self._writer(asked.model).stream(
-            [*history, last],
-            max_tokens=asked.most_tokens or self.max_tokens,
-            temperature=self.temperature if asked.temperature is None else asked.temperature,
-            stop=asked.stops,
-        )
-        return openai.chat(*_drained(deltas, stopped, self.always or asked.model))
+        items = self._writer(asked.model).chat([*history, last], self._limits(asked, asked.most_tokens))
+        answer, finish = _last(items, stopped)
+        body = openai.chat(answer.text, self.always or asked.model, finish, answer.usage)
+        return body | {"damda": openai.remarks(answer)}
 
     def _completion(self, asked: openai.CompletionRequest, stopped: Callable[[], bool]) -> dict[str, object]:
         if self._is_rag(asked.model):
             answer = self._from_documents(asked.text, [], asked.damda, stopped)
             text = openai.with_footnotes(answer) if asked.damda.footnotes else answer.text
-            body = openai.completion(text, self.always or asked.model, "stop", answer.usage)
+            body = openai.completion(text, self.always or asked.model, openai.finish_of(answer), answer.usage)
             return body | {"damda": openai.extension(answer)}
-        deltas = self._writer(asked.model).complete(
-            asked.text,
-            max_tokens=asked.max_tokens or self.max_tokens,
-            temperature=self.temperature if asked.temperature is None else asked.temperature,
-            stop=asked.stops,
-        )
-        return openai.completion(*_drained(deltas, stopped, self.always or asked.model))
+        items = self._writer(asked.model).complete(asked.text, self._limits(asked, asked.max_tokens))
+        answer, finish = _last(items, stopped)
+        body = openai.completion(answer.text, self.always or asked.model, finish, answer.usage)
+        return body | {"damda": openai.remarks(answer)}
+
+    def _limits(self, asked: openai.ChatRequest | openai.CompletionRequest, most_tokens: int | None) -> Limits:
+        temperature = self.temperature if asked.temperature is None else asked.temperature
+        return Limits(most_tokens or self.max_tokens, temperature, asked.stops)
 
     def _embeddings(self, asked: openai.EmbeddingsRequest) -> dict[str, object]:
         if self.encoder is None:
@@ -117,25 +115,19 @@ class Models:
     def _is_rag(self, model: str) -> bool:
         return (self.always or model) == RAG and self.kb is not None
 
-    def _writer(self, model: str) -> Writer:
+    def _writer(self, model: str) -> Direct:
         name = self.always or model
-        if self.writer is None or name not in (LLM, self.writer_name):
-            known = [RAG] if self.kb else []
-            raise _unknown(name, known + ([LLM, self.writer_name] if self.writer else []))
-        return self.writer
+        direct = self.llms.get(name) if self.llms else None
+        if direct is None:
+            raise _unknown(name, [*([RAG] if self.kb else []), *(self.llms.names() if self.llms else [])])
+        return direct
 
     def _from_documents(
         self, question: str, history: Sequence[Message], asked: openai.Extension, stopped: Callable[[], bool]
     ) -> Answer:
         assert self.kb is not None
-        items: Any = self.kb.stream(question, history=history, where=asked.where.where())
-        with closing(items):
-            for item in items:
-                if isinstance(item, Answer):
-                    return item
-                if stopped():
-                    raise Stopped
-        raise AssertionError("a stream ends with its Answer")
+        answer, _ = _last(self.kb.stream(question, history=history, where=asked.where.where()), stopped)
+        return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,18 +297,18 @@ def _parsed(kind: type[Body], body: bytes) -> Body:
         raise Refused(400, f"{param}: {said}" if param else said, "invalid_value", param or None) from error
 
 
-def _drained(stream: Iterator[Delta], stopped: Callable[[], bool], model: str) -> tuple[str, str, Finish, Usage]:
-    """Text, model, how it ended, tokens."""
-    text, usage = "", Usage()
+def _last(stream: Iterator[Delta | Answer], stopped: Callable[[], bool]) -> tuple[Answer, Finish]:
+    """The Answer that a stream ends with, and how its text ended."""
     finish: Finish = "stop"
-    deltas: Any = stream  # a generator, which can be closed
-    with closing(deltas):
-        for delta in deltas:
+    items: Any = stream  # a generator, which can be closed
+    with closing(items):
+        for item in items:
+            if isinstance(item, Answer):
+                return item, finish
             if stopped():
                 raise Stopped
-            text += delta.text
-            finish, usage = delta.finish or finish, delta.usage or usage
-    return text, model, finish, usage
+            finish = item.finish or finish
+    raise AssertionError("a stream ends with its Answer")
 
 
 def _unknown(model: str, known: Sequence[str]) -> Refused:

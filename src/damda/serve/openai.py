@@ -205,7 +205,12 @@ class EmbeddingsRequest(Body):
 def chat_completion(answer: Answer, model: str, *, footnotes: bool) -> dict[str, object]:
     """The body of a chat completion for an answer from the documents, with the ``damda`` field."""
     text = with_footnotes(answer) if footnotes else answer.text
-    return chat(text, model, "stop", answer.usage) | {"damda": extension(answer)}
+    return chat(text, model, finish_of(answer), answer.usage) | {"damda": extension(answer)}
+
+
+def finish_of(answer: Answer) -> Finish:
+    """How the text of an answer from the documents ended."""
+    return "content_filter" if answer.blocked else "stop"
 
 
 def chat(text: str, model: str, finish: Finish, usage: Usage) -> dict[str, object]:
@@ -252,6 +257,26 @@ def extension(answer: Answer) -> dict[str, object]:
         "quotes": [{"n": n, **plain(quote)} for n, quote in enumerate(answer.quotes, 1)],
         "unsupported": list(answer.unsupported),
         "asked": answer.asked,
+        **remarks(answer),
+    }
+
+
+def remarks(answer: Answer) -> dict[str, object]:
+    """The ``damda`` field of what the bare language model says."""
+    return {
+        "cached": answer.cached,
+        "cached_for": answer.cached_for,
+        "verdicts": [
+            {
+                "place": verdict.place,
+                "guard": verdict.guard,
+                "action": verdict.action,
+                "rule": verdict.rule,
+                "score": plain(verdict.score),
+                "passage": verdict.passage,
+            }
+            for verdict in answer.verdicts
+        ],
         "trace_id": answer.trace_id,
     }
 

@@ -49,7 +49,7 @@ class Order:
         config: a damda.toml, or None for the one that is found.
         flags: settings from the command line.
         insecure: want no keys.
-        only_mcp: as in `build`.
+        only_mcp, rag: as in `build`.
     """
 
     root: str
@@ -57,6 +57,7 @@ class Order:
     flags: Mapping[str, Any]
     insecure: bool
     only_mcp: bool = False
+    rag: bool = True
 
     def settings(self) -> Settings:
         return config.find(self.config, self.flags, Path(self.root))
@@ -65,7 +66,7 @@ class Order:
         return service(root_of(self.root), self.settings(), attended=Attended)
 
     def application(self, built: Service) -> FastAPI:
-        return build(built, insecure=self.insecure, only_mcp=self.only_mcp, abandon=_abandon)
+        return build(built, insecure=self.insecure, only_mcp=self.only_mcp, rag=self.rag, abandon=_abandon)
 
 
 def worker() -> FastAPI:

@@ -59,7 +59,7 @@ def routes(backend: Backend) -> APIRouter:
             "generator": backend.settings.answer.generator,
             "mode": kb.mode,
             "modes": list(service.modes),
-            "models": names(backend),
+            "models": await names(backend),
             "uploads": backend.uploads.on,
             "formats": [f".{ending}" for ending in backend.uploads.formats],
             "max_upload": backend.settings.serve.max_upload,

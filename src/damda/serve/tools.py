@@ -108,9 +108,12 @@ class AskResult(BaseModel):
     answer: str = Field(description="The answer; [1] refers to the quote with n 1.")
     quotes: list[NumberedQuote]
     unsupported: list[str] = Field(description="Sentences of the answer that no passage supports; do not rely on them.")
+    withheld: bool = Field(description="A safety rule of the owner's kept the answer, or the rest of it, back.")
     trace_id: str = Field(description="For the owner: tells how the answer was made. May be empty.")
 
     def shown(self) -> str:
+        if self.withheld and not self.found:
+            return self.answer
         if not self.found:
             return f"{self.answer}\n\nThe documents do not answer this; `search` shows the passages nearest to it."
         parts = [self.answer, *(f"[{q.n}] {q.place()}\n“{q.text}”" for q in self.quotes)]
@@ -241,19 +244,18 @@ class Tools:
             )
 
     async def _ask(self, asked: AskArguments) -> AskResult:
-        metrics, answer = self._backend.metrics, None
-        async with aclosing(self._backend.answer(asked.question, (), _where(asked.source, asked.glob))) as items:
+        answer, where = None, _where(asked.source, asked.glob)
+        async with aclosing(self._backend.answer(asked.question, (), where, "use")) as items:
             async for item in items:
                 answer = item if isinstance(item, Answer) else answer
         assert answer is not None, "the stream of an answer ends with the Answer"
-        metrics.answers.labels(str(answer.found).lower()).inc()
-        metrics.tokens.labels("input").inc(answer.usage.prompt_tokens)
-        metrics.tokens.labels("output").inc(answer.usage.completion_tokens)
+        self._backend.metrics.said(answer, rag=True)
         return AskResult(
             found=answer.found,
             answer=answer.text,
             quotes=[_numbered(n, quote) for n, quote in enumerate(answer.quotes, 1)],
             unsupported=list(answer.unsupported),
+            withheld=answer.blocked,
             trace_id=answer.trace_id,
         )
 

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from damda.assemble.service import RAG
 from damda.serve import openai
 from damda.serve.backend import Backend
-from damda.serve.chat import LLM
 from damda.serve.errors import Refused
 from damda.serve.lanes import until_gone
 from damda.serve.openai import Body, EmbeddingsRequest, Short
@@ -74,26 +73,26 @@ def routes(backend: Backend) -> APIRouter:
     @router.get("/models")
     async def models() -> dict[str, object]:
         """The models that can be named in requests."""
-        rows = [_row(name) for name in names(backend)]
+        rows = [_row(name) for name in await names(backend)]
         return {"object": "list", "data": rows}
 
     @router.get("/models/{model:path}")
     async def model(model: str) -> dict[str, object]:
         """One of them."""
-        _known(model, names(backend))
+        _known(model, await names(backend))
         return _row(model)
 
     return router
 
 
-def names(backend: Backend) -> list[str]:
+async def names(backend: Backend) -> list[str]:
     """Every model's name."""
     named = backend.service.names
     encoder = named["encoder"]
-    written = [named["writer"], LLM] if "writer" in named else []
+    written = await backend.llm_names()
     reranker = [named["reranker"]] if "reranker" in named else []
-    every = (RAG, *written, encoder, f"{encoder}:query", f"{encoder}:passage", *reranker)
-    return list(dict.fromkeys(filter(None, every)))  # a writer that is the only model of its server may have no name
+    every = (*([RAG] if backend.rag else []), *written, encoder, f"{encoder}:query", f"{encoder}:passage", *reranker)
+    return list(dict.fromkeys(every))
 
 
 def _row(name: str) -> dict[str, object]:

@@ -44,13 +44,14 @@ function newKey() {
 }
 
 /** The response, if it is a good one. Asks for a key and repeats the request where one is needed. */
-export async function request(path, { method = "GET", json, body, signal, accept } = {}) {
+export async function request(path, { method = "GET", json, body, signal, accept, anew } = {}) {
   for (;;) {
     const headers = {};
     const used = key;
     if (used) headers.Authorization = `Bearer ${used}`;
     if (json !== undefined) headers["Content-Type"] = "application/json";
     if (accept) headers.Accept = accept;
+    if (anew) headers["Cache-Control"] = "no-cache"; // what the service remembers is not wanted
     let response;
     try {
       response = await fetch(path, { method, headers, signal, cache: "no-store", credentials: "omit", body: json === undefined ? body : JSON.stringify(json) });

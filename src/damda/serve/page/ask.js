@@ -4,7 +4,7 @@ import { ApiError, events, explain, post, request } from "./api.js";
 import { asText, showAnswer, showSources } from "./answer.js";
 import { called, excerpt, headings, hitAsQuote, showQuote } from "./document.js";
 import { byId, h, icon } from "./dom.js";
-import { name, say, t } from "./i18n.js";
+import { known, name, say, t } from "./i18n.js";
 import { feedback } from "./feedback.js";
 import { showTrace } from "./waterfall.js";
 
@@ -118,10 +118,6 @@ function build(turn) {
 
 async function ask(text) {
   if (!text || running) return;
-  const messages = turns.filter((turn) => turn.meta).slice(-HISTORY).flatMap((turn) => [
-    { role: "user", content: turn.question },
-    { role: "assistant", content: turn.text },
-  ]);
   const turn = { question: text, text: "", meta: null, score: 0 };
   turns.push(turn);
   build(turn);
@@ -129,10 +125,10 @@ async function ask(text) {
   question.value = "";
   fit();
   turn.element.scrollIntoView({ block: "start" });
-  await answer(turn, [...messages, { role: "user", content: text }]);
+  await answer(turn, upTo(turn));
 }
 
-async function answer(turn, messages) {
+async function answer(turn, messages, anew = false) {
   const control = (running = new AbortController());
   button();
   const { parts } = turn;
@@ -142,11 +138,11 @@ async function answer(turn, messages) {
   parts.answer.append(say(h("p", { class: "searching" }), "ask.searching"));
   announce(t("ask.searching"));
   try {
-    await stream(turn, messages, control.signal);
+    await stream(turn, messages, control.signal, anew);
     finish(turn);
     announce(`${turn.meta.found ? t("ask.ready", { n: turn.meta.quotes.length }) : t("ask.notFound")} ${turn.text}`);
   } catch (error) {
-    failed(turn, error, () => answer(turn, messages));
+    failed(turn, error, () => answer(turn, messages, anew));
   } finally {
     parts.answer.removeAttribute("aria-busy");
     if (running === control) {
@@ -157,9 +153,9 @@ async function answer(turn, messages) {
   }
 }
 
-async function stream(turn, messages, signal) {
+async function stream(turn, messages, signal, anew) {
   const json = { model: "damda", stream: true, messages, damda: { footnotes: false } };
-  const response = await request("v1/chat/completions", { method: "POST", json, signal });
+  const response = await request("v1/chat/completions", { method: "POST", json, signal, anew });
   let due = 0;
   try {
     for await (const event of events(response)) {
@@ -172,7 +168,7 @@ async function stream(turn, messages, signal) {
     cancelAnimationFrame(due);
   }
   if (!turn.meta) throw new ApiError("broken");
-  turn.meta = { found: true, quotes: [], unsupported: [], asked: "", trace_id: "", ...turn.meta };
+  turn.meta = { found: true, quotes: [], unsupported: [], asked: "", trace_id: "", cached: "", cached_for: "", verdicts: [], ...turn.meta };
 }
 
 function failed(turn, error, again) {
@@ -202,10 +198,41 @@ function finish(turn) {
   if (meta.unsupported.length) {
     parts.notes.append(h("p", { class: "caution" }, icon("warn"), say(h("span"), "ask.unsupportedCount", { n: meta.unsupported.length })));
   }
+  parts.notes.append(...remarks(turn));
   name(parts.sources, "ask.sources");
   showSources(parts.sources, text, meta.quotes, open);
-  if (!meta.found) nearest(turn);
+  if (!meta.found && !withheld(meta)) nearest(turn);
   parts.tools.replaceChildren(...tools(turn));
+}
+
+const withheld = (meta) => (meta.verdicts ?? []).some((one) => one.action === "block" && one.place !== "passage");
+
+/** What guards did to an answer, and that it was made before. */
+function remarks(turn) {
+  const { meta } = turn;
+  const notes = [];
+  const masked = new Set();
+  for (const one of meta.verdicts ?? []) {
+    if (one.action === "redact" && one.guard !== "unsupported") one.rule.split(", ").forEach((rule) => masked.add(rule));
+  }
+  const kinds = () => [...masked].map((kind) => (known(`kind.${kind}`) ? t(`kind.${kind}`) : kind)).join(", ");
+  if (masked.size) notes.push(h("p", { class: "caution" }, icon("warn"), say(h("span"), "ask.masked", { what: kinds })));
+  if ((meta.verdicts ?? []).some((one) => one.place === "passage" && one.guard === "injection")) {
+    notes.push(h("p", { class: "caution" }, icon("warn"), say(h("span"), "ask.planted")));
+  }
+  if (meta.cached) {
+    const said = meta.cached_for ? say(h("span"), "ask.cachedFor", { question: meta.cached_for }) : say(h("span"), "ask.cached");
+    const anew = h("button", { type: "button", class: "quiet", onclick: () => !running && answer(turn, upTo(turn), true) });
+    notes.push(h("p", { class: "quiet-note" }, said, " ", say(anew, "ask.anew")));
+  }
+  return notes;
+}
+
+/** The conversation up to a question, as it is sent. */
+function upTo(turn) {
+  const before = turns.slice(0, turns.indexOf(turn)).filter((one) => one.meta).slice(-HISTORY);
+  const said = before.flatMap((one) => [{ role: "user", content: one.question }, { role: "assistant", content: one.text }]);
+  return [...said, { role: "user", content: turn.question }];
 }
 
 /** Where the documents do not answer, what they have nearest to the question. */
