@@ -5,6 +5,7 @@ are a part of something longer. Does not know: how any kind is written, or wheth
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,9 +23,14 @@ def resolve(found: Sequence[Candidate]) -> list[Candidate]:
     """Those that overlap nothing of greater weight (or length, or that stands earlier), in order."""
     kept: list[Candidate] = []
     for one in sorted(found, key=lambda c: (-c.weight, c.start - c.end, c.start)):
-        if all(one.end <= other.start or other.end <= one.start for other in kept):
-            kept.append(one)
-    return sorted(kept, key=lambda c: c.start)
+        at = bisect_left(kept, one.end, key=_start)
+        if not at or kept[at - 1].end <= one.start:
+            kept.insert(at, one)
+    return kept
+
+
+def _start(one: Candidate) -> int:
+    return one.start
 
 
 BANKS = "국민|신한|농협|카카오|토스|씨티|수협|축협|새마을|신협|우체국"
@@ -68,7 +74,7 @@ def cue(text: str, start: int) -> str:
     earlier = 0
     for match in _EARLIER.finditer(window):
         earlier = match.end()
-    return _last_cue(window[earlier:]) or _last_cue(_column(text, start).lower())
+    return _last_cue(window[earlier:]) or _last_cue(column(text, start).lower())
 
 
 def _last_cue(words: str) -> str:
@@ -78,43 +84,47 @@ def _last_cue(words: str) -> str:
     return last
 
 
-def _column(text: str, at: int) -> str:
+def column(text: str, at: int) -> str:
     """The head of the column that ``at`` stands in; "" where it is in no table."""
-    begin = text.rfind("\n", 0, at) + 1
-    row = text[begin : at + 1]
+    begin, end = text.rfind("\n", 0, at) + 1, text.find("\n", at)
+    row = text[begin : end if end >= 0 else len(text)]
     for mark in "|\t,;":
-        n = row.count(mark)
-        if n or text[at:].partition("\n")[0].count(mark):
-            head, above = "", begin
-            for _ in range(_ROWS):  # upwards, as long as the lines have enough cells
-                above, line_end = text.rfind("\n", 0, max(0, above - 1)) + 1, above - 1
-                line = text[above : max(above, line_end)]
-                if line_end < 0 or mark not in line or line.count(mark) < n:
+        if begin and (cells := row.count(mark)):
+            head, line_end = "", begin - 1
+            for _ in range(_ROWS):  # upwards, as long as the lines have as many cells
+                line_begin = text.rfind("\n", 0, max(0, line_end)) + 1
+                line = text[line_begin:line_end]
+                if line.count(mark) != cells:
                     break
-                head = line if line.strip("|-: \t") else head
-            return head.split(mark)[n] if head else ""
+                head, line_end = (line if line.strip("|-: \t") else head), line_begin - 1
+            found = head.split(mark)[text.count(mark, begin, at)] if head else ""
+            if found:
+                return found if len(found.strip()) <= _HEAD else ""
     return ""
 
 
 _ROWS = 40
+_HEAD = 24
+"""A longer cell is no head of a column, and its line perhaps no row of a table."""
 
 
 class Number:
     """Digits that were found in a text, and what can be said of the place where they stand."""
 
-    def __init__(self, text: str, match: re.Match[str]) -> None:
+    def __init__(self, text: str, match: re.Match[str], cues: dict[int, str]) -> None:
         self.text = text
         self.match = match
         self.start, self.end = match.span()
         self.digits = re.sub(r"\D", "", match[0])
         self.bare = match[0].isdigit()
-        self._cue: str | None = None
+        self._cues = cues
 
     @property
     def cue(self) -> str:
-        if self._cue is None:
-            self._cue = cue(self.text, self.start)
-        return self._cue
+        """`cue`, looked up once for each place."""
+        if self.start not in self._cues:
+            self._cues[self.start] = cue(self.text, self.start)
+        return self._cues[self.start]
 
     @property
     def alone(self) -> bool:

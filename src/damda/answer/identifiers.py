@@ -20,11 +20,12 @@ from damda.answer.cues import BANKS, Candidate, Number
 def find(text: str) -> list[Candidate]:
     """All that may be an identifier; spans can overlap."""
     found = list(_spoken(text))
+    cues: dict[int, str] = {}
     for blob in _BLOB.finditer(text):
         # Each form stands inside one run of digits and marks; what it must not touch is at most two characters away.
         for form in _FORMS:
             for match in form.pattern.finditer(text, max(0, blob.start() - 6), min(len(text), blob.end() + 3)):
-                if candidate := form.check(Number(text, match)):
+                if candidate := form.check(Number(text, match, cues)):
                     found.append(candidate)
     return found
 

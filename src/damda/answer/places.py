@@ -5,7 +5,7 @@ whether a street exists. A region alone ("서울 강남구") is no address: it n
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from damda.answer.cues import Candidate
 
@@ -42,27 +42,45 @@ _ADDRESS = re.compile(
 )
 # Without a region: a road and a number, where a label says address or a flat follows.
 _BARE = rf"(?:{_ROAD}\s?){{1,2}}{_HOUSE}(?![0-9])"
-_LABELLED = re.compile(
-    r"(?:주소지?|거주지|소재지|배송지|수령지|자택|address|addr)[\"']?\s?(?:는|은|[:：=|])\s?[\"']?"
-    rf"((?:[가-힣]{{1,5}}[시군구동읍면]\s?){{0,3}}{_BARE}(?:,?\s{{0,2}}{_FLAT})?(?:\s?\([가-힣A-Za-z0-9 ,·.-]{{1,30}}\))?(?:,?\s{{0,2}}{_FLAT})?)",
-    re.IGNORECASE,
+_TAIL = rf"(?:,?\s{{0,2}}{_FLAT})?(?:\s?\([가-힣A-Za-z0-9 ,·.-]{{1,30}}\))?(?:,?\s{{0,2}}{_FLAT})?"
+_SAID = re.compile(
+    rf"[\"'*`]{{0,3}}\s?(?:는|은|[:=|])\s?[\"'*`]{{0,3}}((?:[가-힣]{{1,5}}[시군구동읍면]\s?){{0,3}}{_BARE}{_TAIL})"
 )
-_FLAT_SAID = re.compile(rf"(?<![가-힣])({_BARE},?\s{{0,2}}(?:\d{{1,4}}동\s?)\d{{1,5}}호)")
+_LABELS = frozenset("주소 주소지 거주지 소재지 배송지 수령지 자택 본적 직장".split())
+_WITH_FLAT = re.compile(rf"(?<![가-힣])({_BARE},?\s{{0,2}}\d{{1,4}}동\s?\d{{1,5}}호)")
 _LATIN = re.compile(
-    r"(?<!\w)(?:(?:#|Apt\.? |Unit )?[\w-]{1,8},? ){0,3}\d{1,5}(?:-\d{1,4})?,? (?:[A-Z][a-z]+(?:-?\d*)?[- ]?){1,3}-?(?:daero|ro|gil)(?:\s?\d{1,3}(?:beon)?-gil)?"
-    r"(?:, ?[A-Z][a-z]+(?:-(?:dong|eup|myeon|ri|gu|gun|si|do))?){1,4}"
+    r"(?<!\w)(?:(?:#|Apt\.? |Unit )?[\w-]{1,8},? ){0,3}\d{1,5}(?:-\d{1,4})?,? (?:[A-Z][a-z]+(?:-?\d*)?[- ]?){1,3}-?"
+    r"(?:daero|ro|gil)(?:\s?\d{1,3}(?:beon)?-gil)?(?:, ?[A-Z][a-z]+(?:-(?:dong|eup|myeon|ri|gu|gun|si|do))?){1,4}"
 )
-_ANCHOR = re.compile(r"(?:로|길|거리|가|동|리|읍|면|산|지하)\s?\d|동\s?\d+호")
+_FLAT_NUMBER = re.compile(r"동\s?\d+호")
+_PROVINCES = frozenset(
+    "서울 부산 대구 인천 광주 대전 울산 세종 경기 강원 전북 전남 충북 충남 경북 경남 충청 전라 경상 제주 대한".split()
+)
+_TOWNS = frozenset(
+    [f"{name}시" for name in _CITIES.split("|")]
+    + [f"{name}군" for name in _COUNTIES.split("|")]
+    + [f"{name}구" for name in _DISTRICTS.split("|")]
+)
 
 
-def addresses(text: str) -> Iterator[Candidate]:
-    """Region, road or village, number; then building, flat, and what stands in brackets."""
-    if _ANCHOR.search(text):
-        for match in _ADDRESS.finditer(text):
-            yield Candidate("address", *match.span(), 2)
-        for pattern in (_LABELLED, _FLAT_SAID):
-            for match in pattern.finditer(text):
+def addresses(text: str, words: Sequence[re.Match[str]]) -> Iterator[Candidate]:
+    """Region, road or village, number; then building, flat, and what stands in brackets.
+
+    Args:
+        text: with plain characters.
+        words: runs of Hangul in it.
+    """
+    for word in words:
+        if word[0][:2] in _PROVINCES or word[0] in _TOWNS:
+            if match := _ADDRESS.match(text, word.start()):
+                yield Candidate("address", *match.span(), 2)
+        elif word[0] in _LABELS or word[0][:-1] in _LABELS:
+            label = len(word[0]) - (word[0] not in _LABELS)
+            if match := _SAID.match(text, word.start() + label):
                 yield Candidate("address", *match.span(1), 1)
+    if _FLAT_NUMBER.search(text):
+        for match in _WITH_FLAT.finditer(text):
+            yield Candidate("address", *match.span(1), 1)
     if "-ro" in text or "-gil" in text or "-daero" in text:
         for match in _LATIN.finditer(text):
             yield Candidate("address", *match.span(), 1)
