@@ -19,11 +19,14 @@ from damda.answer.cues import BANKS, Candidate, Number
 
 def find(text: str) -> list[Candidate]:
     """All that may be an identifier; spans can overlap."""
-    found = list(_spoken(text))
+    found = list(_spoken(text)) if "일공" in text or "일영" in text else []
     cues: dict[int, str] = {}
     for blob in _BLOB.finditer(text):
         # Each form stands inside one run of digits and marks; what it must not touch is at most two characters away.
+        digits = sum(map(str.isdigit, blob[0]))
         for form in _FORMS:
+            if digits < form.least:
+                continue
             for match in form.pattern.finditer(text, max(0, blob.start() - 6), min(len(text), blob.end() + 3)):
                 if candidate := form.check(Number(text, match, cues)):
                     found.append(candidate)
@@ -72,7 +75,7 @@ def luhn(digits: str) -> bool:
 def _registration(number: Number) -> Candidate | None:
     """13 digits, 6-7. Since October 2020 there is no checksum, so it is only asked for where the words are against it."""
     kind = "frn" if number.digits[6] in "5678" else "rrn"
-    if not number.free or not birth(number.digits) or number.counted:
+    if not number.free or not birth(number.digits) or number.counted or number.cue == "other":
         return None
     checks, said = registration_checks(number.digits), number.cue in ("rrn", "frn")
     spaced = number.match[2] is not None and not number.match[2].strip()
@@ -123,7 +126,7 @@ def _card(number: Number) -> Candidate | None:
     if not number.free or number.counted:
         return None
     said = number.cue == "card"
-    if luhn(number.digits) and number.digits[0] in "34569" and len(set(number.digits)) > 2:
+    if luhn(number.digits) and number.digits[0] in "34569" and len(set(number.digits)) > 1:
         if said or number.cue not in ("other", "account"):
             return number.take("card", 4 if said else 3)
     return number.take("card", 3) if said and number.digits[0] == "9" else None
@@ -180,23 +183,24 @@ _DATED = re.compile(r"(?:19|20)\d\d[-. ]{1,2}(?:0?[1-9]|1[0-2])[-. ]{1,2}(?:[0-2
 class _Form(NamedTuple):
     pattern: re.Pattern[str]
     check: Callable[[Number], Candidate | None]
+    least: int
 
 
 _BLOB = re.compile(r"[0-9](?:[-.() ]{0,3}[0-9]){6,}")
 _S = r"(?:[-.]| ?- ?| )?"  # between the groups of a telephone number
 _FORMS = tuple(
-    _Form(re.compile(pattern), check)
-    for pattern, check in (
-        (r"(?<!\d)(\d{6})( ?[-.] ?| )?(\d{7})(?!\d)", _registration),
-        (r"(?<!\d)\d{3}(?: ?- ?| )\d{2}(?: ?- ?| )\d{5}(?!\d)|(?<!\d)\d{10}(?!\d)", _business),
-        (r"(?<!\d)\d{2}([- ])\d{2}\1\d{6}\1\d{2}(?!\d)|(?<!\d)\d{12}(?!\d)", _driver),
-        (r"(?<!\d)\d{4}([-. ]?)\d{4}\1\d{4}\1\d{4}(?!\d)|(?<!\d)3[47]\d\d([- ]?)\d{6}\2\d{5}(?!\d)", _card),
-        (rf"(?<!\d)\(?01[016789]\)?{_S}\d{{3,4}}{_S}\d{{4}}(?!\d)", _mobile),
-        (rf"(?<!\d)\(?0(?:2|[3-6][1-5]|70|50\d?)\)?{_S}\d{{3,4}}{_S}\d{{4}}(?!\d)", _landline),
-        (rf"(?:\+|(?<!\d)00)82{_S}(?:\(0\)|0)?{_S}\d{{1,3}}{_S}\d{{3,4}}{_S}\d{{4}}(?!\d)", _abroad),
-        (r"\+[1-9]\d{0,2}(?:[-. ]?(?:\(\d{1,4}\)|\d{1,4})){2,5}(?!\d)", _abroad),
-        (r"(?<!\d)(?<!\d[-.)])\d{3,4}-\d{4}(?!\d)", _local),
-        (r"(?<!\d)\d{2,6}(?:[- ]\d{1,8}){1,4}(?!\d)|(?<!\d)\d{10,16}(?!\d)", _account),
+    _Form(re.compile(pattern), check, least)
+    for pattern, check, least in (
+        (r"(?<!\d)(\d{6})( ?[-.] ?| )?(\d{7})(?!\d)", _registration, 13),
+        (r"(?<!\d)\d{3}(?: ?- ?| )\d{2}(?: ?- ?| )\d{5}(?!\d)|(?<!\d)\d{10}(?!\d)", _business, 10),
+        (r"(?<!\d)\d{2}([- ])\d{2}\1\d{6}\1\d{2}(?!\d)|(?<!\d)\d{12}(?!\d)", _driver, 12),
+        (r"(?<!\d)\d{4}([-. ]?)\d{4}\1\d{4}\1\d{4}(?!\d)|(?<!\d)3[47]\d\d([- ]?)\d{6}\2\d{5}(?!\d)", _card, 15),
+        (rf"(?<!\d)\(?01[016789]\)?{_S}\d{{3,4}}{_S}\d{{4}}(?!\d)", _mobile, 10),
+        (rf"(?<!\d)\(?0(?:2|[3-6][1-5]|70|50\d?)\)?{_S}\d{{3,4}}{_S}\d{{4}}(?!\d)", _landline, 9),
+        (rf"(?:\+|(?<!\d)00)82{_S}(?:\(0\)|0)?{_S}\d{{1,3}}{_S}\d{{3,4}}{_S}\d{{4}}(?!\d)", _abroad, 9),
+        (r"\+[1-9]\d{0,2}(?:[-. ]?(?:\(\d{1,4}\)|\d{1,4})){2,5}(?!\d)", _abroad, 9),
+        (r"(?<!\d)(?<!\d[-.)])\d{3,4}-\d{4}(?!\d)", _local, 7),
+        (r"(?<!\d)\d{2,6}(?:[- ]\d{1,8}){1,4}(?!\d)|(?<!\d)\d{10,16}(?!\d)", _account, 10),
     )
 )
 

@@ -69,9 +69,8 @@ def find(text: str, kinds: Collection[str] = KINDS) -> list[Found]:
     plain, places_of = _plain(text)
     found = identifiers.find(plain) + lettered.find(plain) if _MARKED.search(plain) else []
     if "address" in kinds or "name" in kinds:
-        words = people.hangul(plain)
-        found += places.addresses(plain, words) if _DIGIT.search(plain) else ()
-        found += people.names(plain, words, resolve(found))
+        found += places.addresses(plain)
+        found += people.names(plain, resolve(found))
     spans = [one for one in resolve(found) if one.kind in kinds]
     if places_of is None:
         return [Found(one.kind, one.start, one.end) for one in spans]
@@ -89,7 +88,6 @@ def mask(text: str, found: Sequence[Found]) -> str:
 
 # --- odd characters ---------------------------------------------------------------------------------------------------
 
-_DIGIT = re.compile("[0-9]")
 _MARKED = re.compile(rf"[0-9@]|[{identifiers.SAID}]{{4}}| ?[(\[] ?(?:at|앳|골뱅이)", re.IGNORECASE)
 # Anything but ASCII, Hangul syllables and the like, and Han; and the letters that are typed for a hyphen.
 _ODD = re.compile("[^\x00-\x7f가-힣ㄱ-ㅠㅢ-ㅣ\u4e01-\u9fff]")

@@ -5,7 +5,7 @@ whether a street exists. A region alone ("서울 강남구") is no address: it n
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from damda.answer.cues import Candidate
 
@@ -38,11 +38,11 @@ _UNITS = r"(?! ?(?:년|월|일|원|명|개|건|회|차|만|억|천|위|세|배|�
 _ADDRESS = re.compile(
     rf"(?<![가-힣])(?:(?:{_REGION})[\s,]{{1,2}}){{1,4}}(?:[가-힣]{{1,4}}구\s)?(?:{_VILLAGE}\s)?(?:{_VILLAGE}\s)?"
     rf"(?:(?:(?:{_ROAD}\s?){{1,3}}|{_VILLAGE}\s){_HOUSE}{_UNITS}|(?:[가-힣0-9A-Za-z]{{2,14}}\s){{0,3}}\d{{1,4}}동\s?\d{{1,5}}호)"
-    rf"(?:,?\s{{0,2}}{_FLAT})?(?:\s?\((?=[가-힣])[가-힣A-Za-z0-9 ,·.-]{{1,30}}\))?(?:,?\s{{0,2}}{_FLAT})?"
+    rf"(?:,?\s{{0,2}}{_FLAT})?(?:\s?\((?=[가-힣])[가-힣A-Za-z0-9 ,·.-]{{2,30}}\))?(?:,?\s{{0,2}}{_FLAT})?"
 )
 # Without a region: a road and a number, where a label says address or a flat follows.
 _BARE = rf"(?:{_ROAD}\s?){{1,2}}{_HOUSE}(?![0-9])"
-_TAIL = rf"(?:,?\s{{0,2}}{_FLAT})?(?:\s?\([가-힣A-Za-z0-9 ,·.-]{{1,30}}\))?(?:,?\s{{0,2}}{_FLAT})?"
+_TAIL = rf"(?:,?\s{{0,2}}{_FLAT})?(?:\s?\([가-힣A-Za-z0-9 ,·.-]{{2,30}}\))?(?:,?\s{{0,2}}{_FLAT})?"
 _SAID = re.compile(
     rf"[\"'*`]{{0,3}}\s?(?:는|은|[:=|])\s?[\"'*`]{{0,3}}((?:[가-힣]{{1,5}}[시군구동읍면]\s?){{0,3}}{_BARE}{_TAIL})"
 )
@@ -63,24 +63,36 @@ _TOWNS = frozenset(
 )
 
 
-def addresses(text: str, words: Sequence[re.Match[str]]) -> Iterator[Candidate]:
-    """Region, road or village, number; then building, flat, and what stands in brackets.
-
-    Args:
-        text: with plain characters.
-        words: runs of Hangul in it.
-    """
-    for word in words:
-        if word[0][:2] in _PROVINCES or word[0] in _TOWNS:
-            if match := _ADDRESS.match(text, word.start()):
-                yield Candidate("address", *match.span(), 2)
-        elif word[0] in _LABELS or word[0][:-1] in _LABELS:
-            label = len(word[0]) - (word[0] not in _LABELS)
-            if match := _SAID.match(text, word.start() + label):
-                yield Candidate("address", *match.span(1), 1)
+def addresses(text: str) -> Iterator[Candidate]:
+    """Region, road or village, number; then building, flat, and what stands in brackets."""
+    seen = 0
+    for anchor in _ANCHOR.finditer(text):  # without one there is nothing to look at
+        for word in _WORD.finditer(
+            text, max(seen, text.rfind("\n", 0, anchor.start()), anchor.start() - _LONG), anchor.end()
+        ):
+            if address := _begun(text, word):
+                yield address
+        seen = anchor.start()
     if _FLAT_NUMBER.search(text):
         for match in _WITH_FLAT.finditer(text):
             yield Candidate("address", *match.span(1), 1)
     if "-ro" in text or "-gil" in text or "-daero" in text:
         for match in _LATIN.finditer(text):
             yield Candidate("address", *match.span(), 1)
+
+
+_ANCHOR = re.compile(r"[로길리가동읍면산하]\s?\d")
+_WORD = re.compile("[가-힣]+")
+_LONG = 60
+"""Characters from the start of an address to its first number, at most."""
+
+
+def _begun(text: str, word: re.Match[str]) -> Candidate | None:
+    """The address that begins with a word, or, where it is a label, after it."""
+    if word[0][:2] in _PROVINCES or word[0] in _TOWNS:
+        match = _ADDRESS.match(text, word.start())
+        return Candidate("address", *match.span(), 2) if match else None
+    if word[0] in _LABELS or word[0][:-1] in _LABELS:
+        match = _SAID.match(text, word.end() - (word[0] not in _LABELS))
+        return Candidate("address", *match.span(1), 1) if match else None
+    return None
