@@ -73,7 +73,7 @@ def luhn(digits: str) -> bool:
 
 
 def _registration(number: Number) -> Candidate | None:
-    """13 digits, 6-7. Since October 2020 there is no checksum, so it is only asked for where the words are against it."""
+    """13 digits, 6-7. Since October 2020 there is no checksum: it is only asked for where the words are against it."""
     kind = "frn" if number.digits[6] in "5678" else "rrn"
     if not number.free or not birth(number.digits) or number.counted or number.cue == "other":
         return None
@@ -175,7 +175,8 @@ def _account(number: Number) -> Candidate | None:
 
 _KAKAO = re.compile(r"3333-\d{2}-\d{7}")
 _BANK_AFTER = re.compile(
-    rf"\s?[(\[,/]?\s?(?:(?:{BANKS})(?:은행|뱅크|\W|$)|[가-힣]{1, 3}은행|예금주|(?:번\s?)?계좌|으?로\s?(?:입금|송금|이체))"
+    rf"\s?[(\[,/]?\s?(?:(?:{BANKS})(?:은행|뱅크|\W|$)|[가-힣]{{1,3}}은행|예금주|(?:번\s?)?계좌"
+    r"|으?로\s?(?:입금|송금|이체))"
 )
 _DATED = re.compile(r"(?:19|20)\d\d[-. ]{1,2}(?:0?[1-9]|1[0-2])[-. ]{1,2}(?:[0-2]?\d|3[01])(?!\d)")
 

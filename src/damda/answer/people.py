@@ -35,18 +35,20 @@ _TITLE = "|".join(sorted(TITLES, key=len, reverse=True))
 _REST = re.compile(rf"(?P<title>{_TITLE})?(?P<sir>님)?(?:{_PARTICLE})?")
 _NEXT = re.compile(rf" (?P<title>{_TITLE})?(?P<sir>님)?(?:{_PARTICLE})?(?![가-힣])")
 _WORD = re.compile(
-    f"(?<![가-힣A-Za-z0-9])(?:[{''.join(_SURNAMES)}][{''.join(_FIRST | _SECOND)}]|{'|'.join(_DOUBLE)})[가-힣]*(?![A-Za-z0-9])"
+    f"(?<![가-힣A-Za-z0-9])(?:[{''.join(_SURNAMES)}][{''.join(_FIRST | _SECOND)}]|{'|'.join(_DOUBLE)})[가-힣]*"
+    "(?![A-Za-z0-9])"
 )
 _LATIN = re.compile(
     r"(?:\b(?i:name|customer|patient|applicant|holder|employee|contact)\"?|성명|이름|영문명|고객명)\s?[:=]\s?\"?"
     r"((?:[A-Z][a-z]+|[A-Z]{2,})(?:[ -](?:[A-Z][a-z]+|[A-Z]{2,}))?,? (?:[A-Z][a-z]+|[A-Z]{2,})(?:-[A-Za-z][a-z]+)?)"
-    r"(?![A-Za-z])"
+    r"(?!\w)"
 )
 _KEY = re.compile(
     r"(?:name|customer|patient|user|owner|holder|recipient|sender|manager|employee|applicant|contact)[\"']?\s?[:=>|]\s?[\"']?$",
     re.IGNORECASE,
 )
 _VERBAL = "한하해"
+_TOLD = "한하해자기화인서"
 _ENDINGS = "한하해은인기지화성자형서학식제장상의"
 
 
@@ -84,35 +86,37 @@ def _sign(text: str, word: re.Match[str], length: int, near: Sequence[tuple[int,
         return None
     start, end = word.start(), word.start() + length
     title = rest["title"] or rest["sir"]
+    if title in ("군", "양"):  # counties and words end so: "남제주군"
+        return None
     if not title and end == word.end() and (after := _NEXT.match(text, end)):
         title = after["title"] or after["sir"]
     if title in ("씨", "님") or rest["sir"]:
         return _VERBAL
-    if _labelled(text, start) or _in_column(text, start, word.end()):
-        return ""
+    if (mark := _labelled(text, start)) or _in_column(text, start, word.end()):
+        return _TOLD if mark and mark in "([" else ""
     if length == 2 or word[0][0] in _RARE:
         return None
     if title or _told(text, start):
-        return _VERBAL
+        return _VERBAL if title else _TOLD
     return _ENDINGS if any(begin <= start and end <= stop for begin, stop in near) else None
 
 
 _MARKS = " \"'*`"
 
 
-def _labelled(text: str, start: int) -> bool:
-    """A label and a colon, a bar or a bracket stand before: "예금주: 김민수", "담당자(김민수)", `"name": "김민수"`."""
+def _labelled(text: str, start: int) -> str:
+    """The mark of a label before: "예금주: 김민수", "담당자(김민수)", `"name": "김민수"`; "" for no label."""
     at = start
     while at and text[at - 1] in _MARKS:
         at -= 1
     if not at or text[at - 1] not in ":=|(>[":
-        return False
+        return ""
     if text[at - 1] not in "([" and _KEY.search(text, max(0, start - 24), start):
-        return True
+        return text[at - 1]
     label = text[max(0, at - 1 - _LABEL) : at - 1].rstrip(_MARKS)
     if label.endswith(")"):  # "담당자 (정): 김민수"
         label = label.rpartition("(")[0].rstrip()
-    return _is_label(label)
+    return text[at - 1] if _is_label(label) else ""
 
 
 _LABEL = 24

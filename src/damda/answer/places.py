@@ -1,7 +1,7 @@
 """Addresses of people's homes and offices in a Korean text.
 
-Knows: provinces, cities, counties and districts by name, and how road and lot addresses are put together. Does not know:
-whether a street exists. A region alone ("서울 강남구") is no address: it needs a number of a house or a flat.
+Knows: provinces, cities, counties and districts by name, and how road and lot addresses are put together. Does not
+know: whether a street exists. A region alone ("서울 강남구") is no address: it needs a number of a house or a flat.
 """
 
 import re
@@ -33,8 +33,15 @@ _REGION = rf"(?:{_PROVINCE}\s?(?:{_TOWN}|[가-힣]{{1,4}}[시군구](?=[\s,]))?|
 _VILLAGE = r"[가-힣]{1,6}\d{0,2}(?:읍|면|동|리|가)"
 _ROAD = r"[가-힣]{1,10}\d{0,4}(?:번)?(?:대로|로|길|거리|가|안길)"
 _HOUSE = r"(?:지하|산)?\s?\d{1,5}(?:-\d{1,4})?(?:번지|번)?"
-_FLAT = r"(?:[가-힣A-Za-z0-9]{1,12}\s?)??(?:제?[0-9A-Za-z가나다라]{1,4}동\s?)?(?:지하\s?)?(?:제?\d{1,5}호|\d{1,3}층(?:\s?\d{1,5}호)?)"
-_UNITS = r"(?! ?(?:년|월|일|원|명|개|건|회|차|만|억|천|위|세|배|종|번째|분의|분|초|점|가지|시간|주|km|m\b|㎞|%|퍼센트|조|항|배)|[.,]\d|\d|년도)"
+_FLAT = (
+    r"(?:[가-힣A-Za-z0-9]{1,12}\s?)??(?:제?[0-9A-Za-z가나다라]{1,4}동\s?)?(?:지하\s?)?"
+    r"(?:제?\d{1,5}호|\d{1,3}층(?:\s?\d{1,5}호)?)"
+)
+# A unit after the number: it counts something ("서울시 조례로 30일").
+_UNITS = (
+    r"(?! ?(?:년|월|일|원|명|개|건|회|차|만|억|천|위|세|배|종|번째|분|초|점|가지|시간|주|조|항|평|km|m\b|㎞|%|퍼센트)"
+    r"|[.,]\d|\d)"
+)
 _ADDRESS = re.compile(
     rf"(?<![가-힣])(?:(?:{_REGION})[\s,]{{1,2}}){{1,4}}(?:[가-힣]{{1,4}}구\s)?(?:{_VILLAGE}\s)?(?:{_VILLAGE}\s)?"
     rf"(?:(?:(?:{_ROAD}\s?){{1,3}}|{_VILLAGE}\s){_HOUSE}{_UNITS}|(?:[가-힣0-9A-Za-z]{{2,14}}\s){{0,3}}\d{{1,4}}동\s?\d{{1,5}}호)"
