@@ -51,9 +51,9 @@ _CUES = re.compile(
         |mobile|\bcell|contact|\bh\.?p\b|\bm\.|☎|☏|📞|📱)
     | (?P<plate>  차량|번호판|자동차|차\s?번호|\bcar\b|plate|vehicle)
     | (?P<ip>     (?<![a-z])ip(?![a-z])|아이피|접속|서버|호스트|host|server|address|remote|client|addr)
-    | (?P<other>  법인\s?(?:등록)?\s?번|(?:주문|송장|운송장|등기|상품|제품|문서|관리|접수|사건|예약|승인|거래|견적|부품|특허
-          |출원|일련|품목|우편|학생|직원|사원|청구|계약|증권|배송|조회|신고|허가|고시|공고|시험|수험|모델|라이[선센]스|자산|도면|티켓)
-          \s?(?:번호|번|코드|id\b|no\b)
+    | (?P<other>  법인\s?(?:등록)?\s?번|(?:주문|송장|운송장|등기|상품|제품|문서|관리|접수|사건|예약|승인|거래|견적|부품
+          |특허|출원|일련|품목|우편|학생|직원|사원|청구|계약|증권|배송|조회|신고|허가|고시|공고|시험|수험|모델|자산|도면|티켓
+          |라이[선센]스)\s?(?:번호|번|코드|id\b|no\b)
         |품번|학번|사번|모델명|코드|바코드|시리얼|버전|금액|합계|총액|조회수|규격|타임스탬프|isbn|issn|\bdoi|barcode
         |\bsku|serial|version
         |\bver\b|code\b|order|invoice|tracking|product|\bpart\b|model|ticket|issue|timestamp|\bhash|commit|build)

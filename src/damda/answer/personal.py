@@ -91,7 +91,7 @@ def mask(text: str, found: Sequence[Found]) -> str:
 _MARKED = re.compile(rf"[0-9@]|[{identifiers.SAID}]{{4}}| ?[(\[] ?(?:at|앳|골뱅이)", re.IGNORECASE)
 # Anything but ASCII, Hangul syllables and the like, and Han; and the letters that are typed for a hyphen.
 _ODD = re.compile("[^\x00-\x7f가-힣ㄱ-ㅠㅢ-ㅣ\u4e01-\u9fff]")
-_HYPHENS = "\u00ad\u2212\u30fc\u3161\u4e00\uff0d\uff5e\u223c\u02d7\u2043\u207b"
+_HYPHENS = "\u2212\u30fc\u3161\u4e00\uff0d\uff5e\u223c\u02d7\u2043\u207b"
 
 
 def _plain(text: str) -> tuple[str, list[int] | None]:

@@ -50,12 +50,18 @@ LANGUAGES = tuple(_SCRIPTS)
 """Languages that can be told from one another, each by its script."""
 _LETTERS = {language: re.compile(f"[{letters}]") for language, letters in _SCRIPTS.items()}
 _DENSE = frozenset(("ko", "ja", "zh"))
-"""A letter of these says as much as two of others."""
+_SYLLABLE = 3
+"""A character of these says as much as so many letters of an alphabet."""
 _FEW = 12
-"""Fewer letters (of an alphabet; half of that in syllables) are too few to judge by."""
+"""Fewer letters (of an alphabet; a third of that in syllables) are too few to judge by."""
 _HALF = 0.5
-# Fenced and quoted code, addresses, and words with signs or digits in them are no language.
-_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|\S*[0-9_/\\(){}\[\]<>=;:$#@&*|+^%]\S*", re.DOTALL)
+# Fenced and quoted code, lines that begin or end as code does, and words with signs or digits in them are no language.
+_CODE = re.compile(
+    r"```(?s:.*?)(?:```|\Z)|`[^`\n]*`"
+    r"|^[ \t]*(?:import|return|def|const|var|function|SELECT|INSERT|UPDATE|[$>])(?!\w).*$|^.*[;{}][ \t]*$"
+    r"|(?<!\S)-{1,2}[A-Za-z]\S*|\S*[0-9_/\\(){}\[\]<>=;:$#@&*|+^%]\S*",
+    re.MULTILINE,
+)
 
 
 class Language:
@@ -90,7 +96,7 @@ def dominant(text: str) -> str:
         counts["ja"] += counts.pop("zh")
     elif counts["ko"] > counts["zh"]:
         counts["ko"] += counts.pop("zh")
-    weights = {language: count * (2 if language in _DENSE else 1) for language, count in counts.items()}
+    weights = {language: count * (_SYLLABLE if language in _DENSE else 1) for language, count in counts.items()}
     total = sum(weights.values())
     most = max(weights, key=weights.__getitem__)
     if weights[most] < _FEW or weights[most] <= _HALF * total:
