@@ -4,23 +4,29 @@ Knows: `FOUND`: ``{kind:value}`` is what has to be found, whole, and nothing els
 """
 
 FOUND = [
-    "{name:김서연} 님, 안녕하세요. 주문하신 상품은 {address:서울특별시 강남구 테헤란로 152, 101동 1203호}(으)로 배송됩니다. 문의: {phone:02-555-0101}",
-    "안녕하세요 {name:박지훈}입니다. 연락은 {phone:010-3344-5566}으로 주시고 메일은 {email:jihoon.park@corp.co.kr} 입니다.",
     (
-        "| 이름 | 연락처 | 계좌 |\n|---|---|---|\n| {name:최민수} | {phone:010-2222-3333} | {account:110-234-567890} |\n| "
-        "{name:정다은} | {phone:010-4444-5555} | {account:1002-345-678901} |"
+        "{name:김서연} 님, 안녕하세요. 주문하신 상품은 {address:서울특별시 강남구 테헤란로 152, 101동 1203호}("
+        "으)로 배송됩니다. 문의: {phone:02-555-0101}"
     ),
     (
-        "이름,전화번호,이메일\n{name:김도윤},{phone:01098765432},{email:dy.kim@naver.com}\n{name:이하은},{phone:010-1234-0000}"
-        ",{email:he@daum.net}"
+        "안녕하세요 {name:박지훈}입니다. 연락은 {phone:010-3344-5566}으로 주시고 메일은 {email:jihoon.park@corp"
+        ".co.kr} 입니다."
     ),
     (
-        '{"name": "{name:한지민}", "phone": "{phone:010-9999-8888}", "rrn": "{rrn:900101-2345678}", "card": "{ca'
-        'rd:4111-1111-1111-1111}"}'
+        "| 이름 | 연락처 | 계좌 |\n|---|---|---|\n| {name:최민수} | {phone:010-2222-3333} | {account:110-234-56"
+        "7890} |\n| {name:정다은} | {phone:010-4444-5555} | {account:1002-345-678901} |"
     ),
     (
-        '"customerName": "{name:오세훈}", "bankAccount": "{account:352-1234-5678-93}", "address": "{address:경기도 '
-        '성남시 분당구 판교역로 235}"'
+        "이름,전화번호,이메일\n{name:김도윤},{phone:01098765432},{email:dy.kim@naver.com}\n{name:이하은},{phone"
+        ":010-1234-0000},{email:he@daum.net}"
+    ),
+    (
+        '{"name": "{name:한지민}", "phone": "{phone:010-9999-8888}", "rrn": "{rrn:900101-2345678}", "card": "{c'
+        'ard:4111-1111-1111-1111}"}'
+    ),
+    (
+        '"customerName": "{name:오세훈}", "bankAccount": "{account:352-1234-5678-93}", "address": "{address:경'
+        '기도 성남시 분당구 판교역로 235}"'
     ),
     "주민등록번호 : {rrn:８００１０１－１２３４５６７}",
     "주민번호가 {rrn:850505 1234567} 맞으시죠?",
@@ -77,7 +83,7 @@ FOUND = [
     "여권번호({passport:PM1234567})",
     "passport no. {passport:S12345678}",
     "운전면허 {driver:112012345671}",
-    "임차인: {name:조현우} (주민등록번호: {rrn:910203-1234567}, 주소: {address:인천광역시 연수구 송도과학로 32})",
+    ("임차인: {name:조현우} (주민등록번호: {rrn:910203-1234567}, 주소: {address:인천광역시 연수구 송도과학로 32})"),
     "Name: {name:Hong Gildong}",
     "배송기사 {name:양현석} {phone:010-1010-2020}, 차량번호 {plate:88더1234}",
     "{phone:공일공-일이삼사-오육칠팔} 문자요",
