@@ -236,7 +236,16 @@ def test_a_text_without_digits_and_at_signs_has_no_numbers(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["1" * 20_000, "1-" * 10_000, "1 " * 10_000, "a@" * 10_000, "김민수 " * 5_000, "(" * 9_000]
+    "text",
+    [
+        "1" * 20_000,
+        "1-" * 10_000,
+        "1 " * 10_000,
+        "a@" * 10_000,
+        "김민수 " * 5_000,
+        "(" * 9_000,
+        "김민수,010-1234-5678,M12345678\n" * 5_000,
+    ],
 )
 def test_texts_made_to_be_slow_come_to_an_end(text: str) -> None:
     # Quadratic work on these would take minutes.

@@ -130,7 +130,7 @@ class Number:
     @property
     def alone(self) -> bool:
         """Nothing else stands in the text: a form's field, a table's cell."""
-        return self.text.strip() == self.match[0].strip()
+        return len(self.text) < _CELL and self.text.strip() == self.match[0].strip()
 
     @property
     def free(self) -> bool:
@@ -149,6 +149,7 @@ class Number:
         return Candidate(kind, self.start, self.end, weight)
 
 
+_CELL = 64
 _LONGER_BEFORE = re.compile(r"[0-9][-.+]$|[A-Za-z]-$|\*[-*]?$")
 _LONGER_AFTER = re.compile(r"[-.+][0-9]|-[A-Za-z]|-?\*")
 _LETTER_BEFORE = re.compile(r"[A-Za-z_/#%&]$")

@@ -22,14 +22,17 @@ def find(text: str) -> list[Candidate]:
     found = list(_spoken(text)) if "일공" in text or "일영" in text else []
     cues: dict[int, str] = {}
     for blob in _BLOB.finditer(text):
-        # Each form stands inside one run of digits and marks; what it must not touch is at most two characters away.
         digits = sum(map(str.isdigit, blob[0]))
+        # Each form stands inside one run of digits and marks; what it must not touch is at most two characters away.
+        begin, end = max(0, blob.start() - 6), min(len(text), blob.end() + 3)
         for form in _FORMS:
             if digits < form.least:
                 continue
-            for match in form.pattern.finditer(text, max(0, blob.start() - 6), min(len(text), blob.end() + 3)):
+            for match in form.pattern.finditer(text, begin, end):
                 if candidate := form.check(Number(text, match, cues)):
                     found.append(candidate)
+            if found and found[-1].weight >= _SURE and found[-1].start <= blob.start() and found[-1].end >= blob.end():
+                break  # the whole run is explained
     return found
 
 
@@ -48,6 +51,7 @@ def birth(digits: str) -> bool:
     return True
 
 
+_SURE = 3
 _WEIGHTS = (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)
 
 

@@ -6,6 +6,7 @@ name without a sign beside it is not found, and those of public roles (a preside
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 from damda.answer.cues import Candidate, column
@@ -59,12 +60,17 @@ def names(text: str, beside: Sequence[Candidate] = ()) -> Iterator[Candidate]:
         text: with plain characters.
         beside: other personal data in it; a name on one line with a person's number is found without another sign.
     """
-    near = [_around(text, one) for one in beside if one.kind in _PERSONS]
+    near = sorted(_around(text, one) for one in beside if one.kind in _PERSONS)
+    listed = -1  # where a name would begin that is listed after the one before
     for match in _WORD.finditer(text):
         for length in _lengths(match[0]):
             endings = _sign(text, match, length, near)
+            if endings is None and length > 2 and listed == match.start():
+                endings = _ENDINGS
             if endings is not None and not _is_word(match[0][:length], endings):
                 yield Candidate("name", match.start(), match.start() + length, 0)
+                mark = _LISTED.match(text, match.start() + length)
+                listed = mark.end() if mark else -1
                 break
     if ":" in text or "=" in text:
         for match in _LATIN.finditer(text):
@@ -96,11 +102,17 @@ def _sign(text: str, word: re.Match[str], length: int, near: Sequence[tuple[int,
         return _TOLD if mark and mark in "([" else ""
     if length == 2 or word[0][0] in _RARE:
         return None
-    if title or _told(text, start):
+    if title or _told(text, start) or (end == word.end() and _AGED.match(text, end)):
         return _VERBAL if title else _TOLD
-    return _ENDINGS if any(begin <= start and end <= stop for begin, stop in near) else None
+    after = bisect_right(near, (start, len(text)))  # of those that begin before, only the last ones can reach so far
+    return _ENDINGS if any(end <= stop for _, stop in near[max(0, after - _REACH) : after]) else None
 
 
+_REACH = 12
+
+
+_LISTED = re.compile(r" ?[,·/] ?")
+_AGED = re.compile(r" ?\((?:[남여][,) ]|[남여]?만? ?\d{1,3}세)")
 _MARKS = " \"'*`"
 
 
@@ -109,6 +121,8 @@ def _labelled(text: str, start: int) -> str:
     at = start
     while at and text[at - 1] in _MARKS:
         at -= 1
+    if at and text[at - 1] == "\n":  # a form: the label has a line of its own
+        return "\n" if text[text.rfind("\n", 0, at - 1) + 1 : at - 1].strip(_MARKS) in LABELS else ""
     if not at or text[at - 1] not in ":=|(>[":
         return ""
     if text[at - 1] not in "([" and _KEY.search(text, max(0, start - 24), start):
