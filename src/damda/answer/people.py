@@ -48,9 +48,8 @@ _KEY = re.compile(
     r"(?:name|customer|patient|user|owner|holder|recipient|sender|manager|employee|applicant|contact)[\"']?\s?[:=>|]\s?[\"']?$",
     re.IGNORECASE,
 )
-_VERBAL = "한하해"
-_TOLD = "한하해자기화인서"
-_ENDINGS = "한하해은인기지화성자형서학식제장상의"
+_VERBAL = "한하해나라은"
+_ENDINGS = "한하해나라은인기지화성자형서학식제장상의"
 
 
 def names(text: str, beside: Sequence[Candidate] = ()) -> Iterator[Candidate]:
@@ -94,18 +93,18 @@ def _sign(text: str, word: re.Match[str], length: int, near: Sequence[tuple[int,
     title = rest["title"] or rest["sir"]
     if title in ("군", "양"):  # counties and words end so: "남제주군"
         return None
-    if not title and end == word.end() and (after := _NEXT.match(text, end)):
-        title = after["title"] or after["sir"]
+    if not title and end == word.end() and (following := _NEXT.match(text, end)):
+        title = following["title"] or following["sir"]
     if title in ("씨", "님") or rest["sir"]:
         return _VERBAL
     if (mark := _labelled(text, start)) or _in_column(text, start, word.end()):
-        return _TOLD if mark and mark in "([" else ""
+        return _ENDINGS if mark and mark in "([" else ""
     if length == 2 or word[0][0] in _RARE:
         return None
     if title or _told(text, start) or (end == word.end() and _AGED.match(text, end)):
-        return _VERBAL if title else _TOLD
-    after = bisect_right(near, (start, len(text)))  # of those that begin before, only the last ones can reach so far
-    return _ENDINGS if any(end <= stop for _, stop in near[max(0, after - _REACH) : after]) else None
+        return _VERBAL if title else _ENDINGS
+    before = bisect_right(near, (start, len(text)))  # of those that begin before, only the last ones can reach so far
+    return _ENDINGS if any(end <= stop for _, stop in near[max(0, before - _REACH) : before]) else None
 
 
 _REACH = 12
@@ -183,5 +182,9 @@ def _around(text: str, one: Candidate) -> tuple[int, int]:
 
 
 def _is_word(name: str, endings: str) -> bool:
-    """Whether it only looks like a name: a word, or one with an ending."""
-    return name in WORDS or name in STEMS or (name[-1] in endings and name[:-1] in STEMS)
+    """Whether it only looks like a name: a word, or one with an ending that can follow its last sound."""
+    if name in WORDS or name in STEMS:
+        return True
+    consonant = (ord(name[-2]) - ord("가")) % 28 > 0
+    possible = consonant if name[-1] == "은" else not consonant if name[-1] in "나라" else True
+    return possible and name[-1] in endings and name[:-1] in STEMS
