@@ -250,3 +250,15 @@ def test_a_text_without_digits_and_at_signs_has_no_numbers(text: str) -> None:
 def test_texts_made_to_be_slow_come_to_an_end(text: str) -> None:
     # Quadratic work on these would take minutes.
     assert len(mask(text, find(text))) == len(text)
+
+
+@pytest.mark.parametrize("gap", ["-", "", " ", "\n", "-\n", "\n-", " - "])
+def test_a_labelled_registration_number_is_found_across_a_line_end(gap: str) -> None:
+    text = f"주민등록번호는 900101{gap}2345678 이다."
+    (found,) = find(text)
+    assert (found.rule, text[found.start : found.end]) == ("rrn", f"900101{gap}2345678")
+    assert mask(text, [found]) == text.replace("900101", "●" * 6).replace("2345678", "●" * 7)
+
+
+def test_two_columns_of_numbers_are_no_registration_number() -> None:
+    assert not find("수량\n900101\n2345678\n"), "the checksum is against it, and nothing says what they are"

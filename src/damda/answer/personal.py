@@ -67,6 +67,7 @@ class Personal:
 def find(text: str, kinds: Collection[str] = KINDS) -> list[Found]:
     """Personal data of these kinds, in order, not overlapping; offsets are those of ``text`` as it is."""
     plain, places_of = _plain(text)
+    plain = _BROKEN.sub(lambda match: match[0].replace("\n", " "), plain)
     found = identifiers.find(plain) + lettered.find(plain) if _MARKED.search(plain) else []
     if "address" in kinds or "name" in kinds:
         found += places.addresses(plain)
@@ -88,6 +89,8 @@ def mask(text: str, found: Sequence[Found]) -> str:
 
 # --- odd characters ---------------------------------------------------------------------------------------------------
 
+# A registration number that a line end parts. It counts as parted by a space: its checksum, or a label, has to agree.
+_BROKEN = re.compile(r"(?<=\d{6})-?\n-?(?=\d{7}(?!\d))")
 _MARKED = re.compile(rf"[0-9@]|[{identifiers.SAID}]{{4}}| ?[(\[] ?(?:at|앳|골뱅이)", re.IGNORECASE)
 # Anything but ASCII, Hangul syllables and the like, and Han; and the letters that are typed for a hyphen.
 _ODD = re.compile("[^\x00-\x7f가-힣ㄱ-ㅠㅢ-ㅣ\u4e01-\u9fff]")
