@@ -2,8 +2,9 @@
 
 Knows: the order of the looks. Does not know: how alike the vectors are, or what either answer is.
 
-Encoders put "불 켜 줘" beside "불 꺼 줘". So a near question counts only where numbers, dates, names, denial, opposites,
-scope, roles and what is asked for are the same. A look that can't tell says no: an answer made anew is never wrong.
+Encoders put "불 켜 줘" beside "불 꺼 줘". So a near question counts only where numbers, dates, names, denial,
+opposites, scope,
+roles and what is asked for are the same. A look that can't tell says no: an answer made anew is never wrong.
 """
 
 from collections.abc import Callable

@@ -11,17 +11,25 @@ from damda.answer.question import Question
 from damda.types import Morpheme
 
 _WORDS = {
-    "누구": "who", "누": "who", "언제": "when", "어디": "where", "왜": "why", "어째서": "why", "어쩌다": "why", "어쩌다가": "why", "어찌하": "why",
+    "누구": "who", "누": "who", "언제": "when", "어디": "where", "왜": "why", "어째서": "why", "어쩌다": "why",
+    "어쩌다가": "why", "어찌하": "why",
     "얼마": "how much", "얼마나": "how much", "며칠": "when", "몇": "how many", "어떻게": "how",
 }  # fmt: skip
 _NOUNS = {
-    "이유": "why", "까닭": "why", "원인": "why", "계기": "why", "사유": "why", "방법": "how", "법": "how", "방식": "how",
-    "절차": "how", "과정": "how", "장소": "where", "위치": "where", "주소": "where", "날짜": "when", "시간": "when", "시각": "when",
-    "시기": "when", "시점": "when", "요일": "when", "일시": "when", "날": "when", "기한": "when", "마감일": "when", "가격": "how much",
-    "비용": "how much", "금액": "how much", "요금": "how much", "값": "how much", "개수": "how many", "갯수": "how many",
-    "횟수": "how many", "수": "how many", "인원": "how many", "사람": "who", "인물": "who", "곳": "where", "때": "when",
-    "정도": "how much", "크기": "how much", "길이": "how much", "높이": "how much", "무게": "how much", "용량": "how much",
-    "속도": "how much", "빠르기": "how much", "거리": "how much", "기간": "how much", "나이": "how much", "온도": "how much",
+    "이유": "why", "까닭": "why", "원인": "why", "계기": "why", "사유": "why", "방법": "how", "법": "how",
+    "방식": "how",
+    "절차": "how", "과정": "how", "장소": "where", "위치": "where", "주소": "where", "날짜": "when", "시간": "when",
+    "시각": "when",
+    "시기": "when", "시점": "when", "요일": "when", "일시": "when", "날": "when", "기한": "when", "마감일": "when",
+    "가격": "how much",
+    "비용": "how much", "금액": "how much", "요금": "how much", "값": "how much", "개수": "how many",
+    "갯수": "how many",
+    "횟수": "how many", "수": "how many", "인원": "how many", "사람": "who", "인물": "who", "곳": "where",
+    "때": "when",
+    "정도": "how much", "크기": "how much", "길이": "how much", "높이": "how much", "무게": "how much",
+    "용량": "how much",
+    "속도": "how much", "빠르기": "how much", "거리": "how much", "기간": "how much", "나이": "how much",
+    "온도": "how much",
     "몇몇": "how many", "얼마": "how much",
 }  # fmt: skip
 _ANY = frozenset("무엇 뭐 무슨 어떤 어느 뭣 머 어떻 어떠 웬 뭘 무어".split())
@@ -49,6 +57,11 @@ _ENGLISH_PHRASES = (
 )
 
 
+def stands_for(noun: str) -> str:
+    """What a noun asks for where it is asked about: "when" for "시간"; "" for none."""
+    return _NOUNS.get(noun, "")
+
+
 def asked(question: Question) -> frozenset[str]:
     """What is asked for; "what" for anything at all, "whether" for yes or no, nothing where it is no question."""
     return frozenset(_korean(question)) if question.korean else frozenset(_english(question))
@@ -67,6 +80,8 @@ def differ(one: Question, other: Question) -> str:
             return ""
         # A noun of one kind beside a word of another: "몇 시" and "시간"; what the words say counts.
         return f"question word: {min(sure)}/{min(their_sure)}"
+    if ("choice" in mine) != ("choice" in theirs) and (how := (sure | their_sure) & {"how", "why"}):
+        return f"question word: {min(how)}/choice"
     for here, there in ((mine, theirs), (theirs, mine)):
         if "choice" not in here and "whether" in there and here & _ASKING:
             return f"question word: {min(here & _ASKING)}/whether"
@@ -146,8 +161,23 @@ def _asks(question: Question) -> bool:
     return question.text.rstrip().endswith(("?", "？")) and any(t.tag == "EF" for t in question.said[-2:])
 
 
+_WHICH = re.compile(r"\b(?:what|which) (?:kinds? of |types? of |sorts? of )?([a-z]+)")
+_NO_KIND = frozenset(
+    "is are was were be do does did can could may might must should will would has have had am the a an i you we"
+    " they he"
+    " she it made happens happened causes caused number reason of in on to about if one ones".split()
+)
+_KINDS = {
+    "time": "when", "date": "when", "day": "when", "year": "when", "month": "when", "place": "where", "city": "where",
+    "country": "where", "location": "where", "town": "where", "person": "who", "man": "who", "woman": "who",
+}  # fmt: skip
+
+
 def _english(question: Question) -> Iterator[str]:
     text = " ".join(question.words)
+    if (which := _WHICH.search(text)) and which[1] not in _NO_KIND:
+        yield _KINDS.get(which[1], f"which {which[1]}")
+        return
     told = False
     for pattern, kind in _ENGLISH_PHRASES:
         if pattern.search(text):

@@ -1,6 +1,7 @@
 """How far a question reaches (only, all, except, most), and who does what to whom in it.
 
-Knows: particles, the words around "말고" and "보다", order where only order tells. Does not know: what the words mean.
+Knows: particles, the words around "말고" and "보다",
+order where only order tells. Does not know: what the words mean.
 """
 
 import re
@@ -10,11 +11,11 @@ from damda.answer.question import NOUNS, VERBS, Question
 from damda.types import Morpheme
 
 _SCOPES = {
-    "모두": "all", "모든": "all", "전부": "all", "전체": "all", "온갖": "all", "죄다": "all", "일체": "all", "다": "all",
-    "오직": "only", "단지": "only", "밖에": "only", "뿐": "only", "만": "only", "유일": "only",
-    "제외": "except", "이외": "except", "빼": "except", "대신": "except",
-    "가장": "most", "제일": "most", "젤": "most", "각각": "each", "각자": "each", "마다": "each", "매": "each",
-    "다시": "again", "재": "again", "아직": "yet", "이미": "already", "벌써": "already", "거의": "almost",
+    "모두": "all", "모든": "all", "전부": "all", "전체": "all", "온갖": "all", "죄다": "all", "일체": "all", 
+    "오직": "only", "단지": "only", "밖에": "only", "유일": "only",
+    "제외": "except", "이외": "except", "대신": "except",
+    "가장": "most", "제일": "most", "젤": "most", "각각": "each", "각자": "each", "마다": "each",
+    "다시": "again", "아직": "yet", "이미": "already", "벌써": "already", "거의": "almost",
     "적어도": "at least", "기껏해야": "at most", "두번째": "second",
 }  # fmt: skip
 _LEAD = frozenset(("only", "except", "most", "all", "each", "again", "yet", "at least", "at most", "almost"))
@@ -24,13 +25,16 @@ _ENGLISH = {
     "again": "again", "still": "yet", "yet": "yet", "already": "already", "almost": "almost", "other": "other",
     "exactly": "only", "without": "except", "instead": "except", "than": "than",
 }  # fmt: skip
-_STRICT_ENGLISH = frozenset(("all", "only", "except", "most", "least", "almost", "than", "other"))
+_STRICT_ENGLISH = frozenset(("all", "only", "except", "most", "least", "almost", "than", "other", "another"))
 
 _TO, _FROM = "to", "from"
 _ROLES = {
-    "이": "does", "가": "does", "께서": "does", "은": "does", "는": "does", "ᆫ": "does", "을": "is done", "를": "is done",
-    "ᆯ": "is done", "에게": _TO, "한테": _TO, "께": _TO, "더러": _TO, "보고": _TO, "에게서": _FROM, "한테서": _FROM, "로부터": _FROM,
-    "으로부터": _FROM, "로": "toward", "으로": "toward", "에서": "at", "부터": "since", "까지": "until", "보다": "than",
+    "이": "does", "가": "does", "께서": "does", "은": "does", "는": "does", "ᆫ": "does", "을": "is done",
+    "를": "is done",
+    "ᆯ": "is done", "에게": _TO, "한테": _TO, "께": _TO, "더러": _TO, "보고": _TO, "에게서": _FROM, "한테서": _FROM,
+    "로부터": _FROM,
+    "으로부터": _FROM, "로": "toward", "으로": "toward", "에서": "at", "부터": "since", "까지": "until",
+    "보다": "than",
     "의": "of", "처럼": "like", "말고": "not",
 }  # fmt: skip
 _AGAINST = {
@@ -44,8 +48,10 @@ _SWAPS = {frozenset(pair) for pair in (("does", "is done"), ("does", "than"), ("
           ("does", "like"), ("at", "is done"), ("is done", _FROM))}  # fmt: skip
 _ORDERS = frozenset(("전", "이전", "후", "뒤", "이후", "직전", "직후"))
 _PERSONS = frozenset(
-    "친구 동생 형 누나 언니 오빠 아버지 어머니 아빠 엄마 부모 부모님 할머니 할아버지 남편 아내 아들 딸 삼촌 이모 고모 사촌 조카 선생 선생님"
-    " 학생 교수 사장 부장 과장 팀장 직원 상사 고객 손님 의사 환자 임대인 임차인 판매자 구매자 회사 학교 남자 여자 아이".split()
+    "친구 동생 형 누나 언니 오빠 아버지 어머니 아빠 엄마 부모 부모님 할머니 할아버지 남편 아내 아들 딸 삼촌 이모"
+    " 고모 사촌 조카 선생 선생님"
+    " 학생 교수 사장 부장 과장 팀장 직원 상사 고객 손님 의사 환자 임대인 임차인 판매자 구매자 회사 학교 남자"
+    " 여자 아이".split()
 )
 
 
@@ -53,34 +59,39 @@ def scopes(question: Question) -> frozenset[str]:
     """Of "only", "all", "except" and the like those that bound what is asked."""
     if not question.korean:
         return frozenset(_ENGLISH[word] for word in question.words if word in _ENGLISH) & _STRICT_ENGLISH
-    found = set()
-    said = question.said
-    for n, token in enumerate(said):
-        kind = _SCOPES.get(token.form)
-        if kind is None or (token.form == "만" and token.tag != "JX") or (token.form == "뿐" and token.tag == "NNG"):
-            if token.form == "말" and token.tag == "VV" and n and said[n - 1].tag in NOUNS | {"NNB", "JKO"}:
-                found.add("except")
-            elif token.form == "외" and token.tag in ("NNB", "NNG"):
-                found.add("except")
-            elif token.form == "도" and token.tag == "JX" and n and said[n - 1].tag in NOUNS:
-                found.add("also")
-            continue
-        if token.form == "다" and token.tag != "MAG":
-            continue
-        if token.form == "빼" and not (token.tag == "VV" and n + 1 < len(said) and said[n + 1].form == "고"):
-            continue
-        if token.form == "만" and (n == 0 or said[n - 1].form in ("하나", "좀") or said[n - 1].tag == "EF"):
-            continue
-        if token.form == "매" and token.tag not in ("MM", "XPN"):
-            continue
-        if token.form == "재" and token.tag != "XPN":
-            continue
-        found.add(kind)
-    if "제일" in question.text or any(form.startswith("최") and form[:2] in _MOST for form in question.forms):
+    found = {kind for n in range(len(question.said)) if (kind := _scope(question.said, n))}
+    if "제일" in question.text or any(form[:2] in _MOST for form in question.forms):
         found.add("most")
     return frozenset(found)
 
 
+def _scope(said: tuple[Morpheme, ...], n: int) -> str:
+    form, tag = said[n].form, said[n].tag
+    before, after = said[n - 1] if n else said[n], said[n + 1].form if n + 1 < len(said) else ""
+    if form in _ONLY_AS:
+        tags, kind = _ONLY_AS[form]
+        if tag not in tags.split():
+            return ""
+        if form == "만" and (n == 0 or before.form in ("하나", "좀") or before.tag == "EF"):
+            return ""
+        if (form == "빼" and after != "고") or (form == "말" and before.tag not in _NOUNISH):
+            return ""
+        return kind
+    return _SCOPES.get(form, "")
+
+
+_ONLY_AS = {
+    "만": ("JX", "only"),
+    "뿐": ("NNB JX", "only"),
+    "다": ("MAG", "all"),
+    "매": ("MM XPN", "each"),
+    "재": ("XPN", "again"),
+    "빼": ("VV", "except"),
+    "말": ("VV", "except"),
+    "외": ("NNB NNG", "except"),
+}
+"""Words that bound only as one of some tags."""
+_NOUNISH = NOUNS | {"NNB", "JKO"}
 _MOST = frozenset("최고 최저 최대 최소 최장 최단 최다 최악 최초".split())
 
 
@@ -204,8 +215,11 @@ def _content(question: Question) -> list[str]:
 
 
 LITTLE = frozenset(
-    "a an the of in on at to for from by with and or is are was were be been being do does did has have had it its i me my"
-    " we you your our us they them their he his she her that this these those there what which who whom whose when where"
-    " how why can could may might must should will would am please tell if as about into than so not no any some s t d"
+    "a an the of in on at to for from by with and or is are was were be been being do does did has have had it"
+    " its i me my"
+    " we you your our us they them their he his she her that this these those there what which who whom whose"
+    " when where"
+    " how why can could may might must should will would am please tell if as about into than so not no any some"
+    " s t d"
     " ll re ve m did doing does get got one ones".split()
 )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("damda.cache")
 
-THRESHOLD = 0.6
+THRESHOLD = 0.55
 """Least likeness of a question that means the same; see benchmarks/results/cache.json for the curve."""
 
 Payload = TypeVar("Payload")

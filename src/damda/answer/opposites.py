@@ -321,6 +321,14 @@ sunrise / sunset
 """.strip()
 
 
+_TURNING = frozenset(
+    "취소 해제 철회 해지 중단 중지 거절 거부 실패 오류 위반 연체 환불 반품 제외 폐지 무효 예상 예측 재발급 미납"
+    " 반납 탈퇴 포기 금지"
+    " cancel cancelled cancellation undo revoke".split()
+)
+"""Words that turn another one over, or make a guess of it: "예약" and "예약 취소"."""
+
+
 def _pairs(lines: str) -> list[tuple[frozenset[str], frozenset[str]]]:
     sides = (line.split(" / ") for line in lines.splitlines())
     return [(frozenset(one.split()), frozenset(other.split())) for one, other in sides]
@@ -331,8 +339,11 @@ _ENGLISH_PAIRS = _pairs(_ENGLISH)
 
 
 def opposites(one: Question, other: Question) -> str:
-    """ "opposite: 켜/끄" where one has a word and the other its opposite, and neither has both."""
+    """ "opposite: 켜/끄" where one has a word and the other its opposite, and neither has both; or a word that turns
+    the rest over, which the other has not."""
     mine, theirs = _forms(one), _forms(other)
+    if turned := (mine ^ theirs) & _TURNING:
+        return f"opposite: {min(turned)}"
     only_mine, only_theirs = mine - theirs, theirs - mine
     if not only_mine or not only_theirs:
         return ""

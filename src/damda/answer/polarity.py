@@ -1,6 +1,7 @@
 """What a question denies, forbids, wants or allows.
 
-Knows: Korean negation by morphemes, English by words, and what each one is of. Does not know: opposites that are words
+Knows: Korean negation by morphemes, English by words,
+and what each one is of. Does not know: opposites that are words
 of their own (`opposites`).
 """
 
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from damda.answer.question import NOUNS, VERBS, Question
+from damda.answer.synonyms import same
 from damda.types import Morpheme
 
 _REFUSING = frozenset("금지 불가 불가능 불능 불허 거부 거절 미지원 미포함 미사용 제한 불필요".split())
@@ -50,6 +52,8 @@ def differ(one: Polarity, other: Polarity) -> str:
                 longer = {prefix + form for prefix in _prefixes(form)}
                 if not longer & (mine.plain | mine.denied):
                     return "negation"
+    if one.denied and not one.denied & other.denied and not same(one.denied, other.denied):
+        return "negation"
     if one.wanted and other.wanted and not one.wanted & other.wanted:
         return f"{min(one.wanted)}/{min(other.wanted)}"
     return ""
@@ -62,24 +66,26 @@ def _prefixes(form: str) -> tuple[str, ...]:
 def _denied(said: tuple[Morpheme, ...]) -> Iterator[str]:
     for n, token in enumerate(said):
         form, tag = token.form, token.tag
+        after = said[n + 1].form if n + 1 < len(said) else ""
         if tag == "MAG" and form in ("안", "못"):
-            forbids = n and said[n - 1].form in _IF and n + 1 < len(said) and said[n + 1].form == "되"
+            forbids = n and said[n - 1].form in _IF and after == "되"
             yield _before(said, n) if forbids else _behind(said, n)
-        elif tag in ("VX", "VV", "VA") and form in ("않", "못하", "말") and n and said[n - 1].tag in ("EC", "JX"):
-            if not _is_polite(said, n):
-                yield _before(said, n)
-        elif form == "없" or (form == "없이" and tag == "MAG"):
+        elif _is_denial(said, n, after):
             yield _before(said, n)
-        elif tag == "VCN":
-            if n + 1 < len(said) and said[n + 1].form not in ("면", "ᆷ"):  # "아니면", "아님": or
-                yield _before(said, n)
-        elif tag == "VV" and form == "모르":
-            if said[n + 1 : n + 2] and said[n + 1].form != "겠":  # "방법을 모르겠어요" asks for it
-                yield "알"
-        elif tag == "XPN" and form in _PREFIXES and n + 1 < len(said):
-            yield said[n + 1].form
-        elif tag == "NNG" and form in _REFUSING:
-            yield _before(said, n)
+        elif tag == "VV" and form == "모르" and after not in ("", "겠"):  # "방법을 모르겠어요" asks for it
+            yield "알"
+        elif tag == "XPN" and form in _PREFIXES and after:
+            yield after
+
+
+def _is_denial(said: tuple[Morpheme, ...], n: int, after: str) -> bool:
+    """Whether the n-th denies what stands before it."""
+    form, tag = said[n].form, said[n].tag
+    if tag in ("VX", "VV", "VA") and form in ("않", "못하", "말"):
+        return n > 0 and said[n - 1].tag in ("EC", "JX") and not _is_polite(said, n)
+    if tag == "VCN":
+        return after not in ("", "면", "ᆷ")  # "아니면", "아님": or
+    return form == "없" or (form == "없이" and tag == "MAG") or (tag == "NNG" and form in _REFUSING)
 
 
 def _is_polite(said: tuple[Morpheme, ...], n: int) -> bool:

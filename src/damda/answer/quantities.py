@@ -1,6 +1,7 @@
 """Numbers with their units, clock times and dates of a question, in one spelling.
 
-Knows: digits, Korean and Sino-Korean numerals, English ones, units that are the same unit. Does not know: which of two
+Knows: digits, Korean and Sino-Korean numerals, English ones,
+units that are the same unit. Does not know: which of two
 questions is right.
 """
 
@@ -17,10 +18,12 @@ _SINO = {char: value for value, char in enumerate("영일이삼사오육칠팔�
 _TENS = {"십": 10, "백": 100, "천": 1000}
 _MYRIADS = {"만": 10**4, "억": 10**8, "조": 10**12}
 _NATIVE_TENS = {
-    "열": 10, "스물": 20, "스무": 20, "서른": 30, "마흔": 40, "쉰": 50, "예순": 60, "일흔": 70, "여든": 80, "아흔": 90,
+    "열": 10, "스물": 20, "스무": 20, "서른": 30, "마흔": 40, "쉰": 50, "예순": 60, "일흔": 70, "여든": 80,
+    "아흔": 90,
 }  # fmt: skip
 _NATIVE = {
-    "하나": 1, "한": 1, "첫": 1, "첫째": 1, "둘": 2, "두": 2, "둘째": 2, "셋": 3, "세": 3, "석": 3, "서": 3, "셋째": 3,
+    "하나": 1, "한": 1, "첫": 1, "첫째": 1, "둘": 2, "두": 2, "둘째": 2, "셋": 3, "세": 3, "석": 3, "서": 3,
+    "셋째": 3,
     "넷": 4, "네": 4, "넉": 4, "너": 4, "넷째": 4, "다섯": 5, "여섯": 6, "일곱": 7, "여덟": 8, "아홉": 9,
 }  # fmt: skip
 _DAYS = {"하루": 1, "이틀": 2, "사흘": 3, "나흘": 4, "닷새": 5, "엿새": 6, "이레": 7, "여드레": 8, "아흐레": 9,
@@ -31,10 +34,13 @@ _MONTHS["육월"], _MONTHS["십월"] = 6, 10
 _UNITS = {
     same: line.split()[0]
     for line in (
-        "번 회 차례", "명 인 사람", "개월 달", "주 주일 주간", "년 해 년도 년간", "일 날 일간", "% 퍼센트 프로 percent",
-        "원 ₩ won", "달러 $ 불 dollar dollars usd", "유로 € euro euros", "파운드 £", "km 킬로미터 ㎞ kilometer kilometers",
+        "번 회 차례", "명 인 사람", "개월 달", "주 주일 주간", "년 해 년도 년간", "일 날 일간",
+        "% 퍼센트 프로 percent",
+        "원 ₩ won", "달러 $ 불 dollar dollars usd", "유로 € euro euros", "파운드 £",
+        "km 킬로미터 ㎞ kilometer kilometers",
         "kg 킬로그램 킬로 ㎏", "cm 센티미터 센티 ㎝", "mm 밀리미터 ㎜", "m 미터 meter meters", "g 그램 gram grams",
-        "l 리터 liter liters", "ml 밀리리터", "gb 기가바이트 기가", "mb 메가바이트 메가", "tb 테라바이트 테라", "도 ℃",
+        "l 리터 liter liters", "ml 밀리리터", "gb 기가바이트 기가", "mb 메가바이트 메가", "tb 테라바이트 테라",
+        "도 ℃",
         "시간 hour hours", "분 분간 minute minutes", "초 second seconds", "day days", "week weeks", "month months",
         "year years", "mile miles", "개 가지 건", "살 세", "시 o'clock",
     )
@@ -69,7 +75,8 @@ _ISO = re.compile(r"(?<!\d)(\d{4})[-./]\s?(\d{1,2})[-./]\s?(\d{1,2})(?!\d)")
 _ENGLISH = {
     word: str(value)
     for value, words in enumerate(
-        "zero|one first once|two second twice|three third|four fourth|five fifth|six sixth|seven seventh|eight eighth|nine ninth|ten"
+        "zero|one first once|two second twice|three third|four fourth|five fifth|six sixth|seven seventh|eight"
+        " eighth|nine ninth|ten"
         " tenth|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty".split("|")
     )
     for word in words.split()
@@ -143,35 +150,44 @@ def _korean(question: Question, rest: str) -> Iterator[Quantity]:
     run, at = "", -1
     for n, token in enumerate(said):
         form = token.form
-        if rest[token.start : token.end].isspace() or form in ("몇", "여러", "수"):
+        if rest[token.start : token.end].isspace() or form in ("몇", "여러", "수") or _is_none(said, n):
             continue  # told by `_timed`, or no number
-        if _is_none(said, n):
-            continue
-        if form in _DAYS and token.tag in ("NNG", "NR"):
-            yield str(_DAYS[form]), "일"
-        elif form in _MONTHS and token.tag == "NNG":
-            yield str(_MONTHS[form]), "월"
-        elif form == "일주일" and not _is_rate(said, n):
-            yield "1", "주"
-        elif form == "반" and n and said[n - 1].form in ("시간", "년", "달", "개월", "배"):
-            yield "1/2", ""
-        if token.tag in ("NR", "SN") or (token.tag == "MM" and _value(form) is not None):
-            joins = at == n - 1 and (token.tag == "NR" or said[at].tag == "NR")
-            run, at = run + form if joins else form, n
-            after = said[n + 1] if n + 1 < len(said) else None
-            if after is not None and after.tag in ("NR", "SN") and "NR" in (after.tag, token.tag):
-                continue
-            value = _value(run)
-            unit = _unit(after.form if after else "", token.tag, form)
-            before = question.text[token.start - 1 : token.start] if token.start else ""
-            if not unit and before in _UNITS:
-                unit = _UNITS[before]
-            if not unit and (mark := question.text[token.end : token.end + 1]) in ("%", "℃"):
-                unit = _UNITS[mark]
-            if value is not None and not (value == 1 and unit in ("년", "주", "일", "개월") and _is_rate(said, n + 1)):
-                yield _shown(value), unit
-        elif token.tag == "W_SERIAL":
+        yield from _named(said, n)
+        if token.tag == "W_SERIAL":
             yield form, ""
+        elif token.tag in ("NR", "SN") or (token.tag == "MM" and _value(form) is not None):
+            joins = at == n - 1 and "NR" in (token.tag, said[at].tag)
+            run, at = run + form if joins else form, n
+            after = said[n + 1].tag if n + 1 < len(said) else ""
+            if after in ("NR", "SN") and "NR" in (after, token.tag):
+                continue  # "2만 5천" goes on
+            value = _value(run)
+            if value is not None:
+                unit = _unit_at(question, n)
+                if not (value == 1 and unit in ("년", "주", "일", "개월") and _is_rate(said, n + 1)):
+                    yield _shown(value), unit
+
+
+def _named(said: tuple[Morpheme, ...], n: int) -> Iterator[Quantity]:
+    """Words that are a number and its unit in one."""
+    form, tag = said[n].form, said[n].tag
+    if form in _DAYS and tag in ("NNG", "NR"):
+        yield str(_DAYS[form]), "일"
+    elif form in _MONTHS and tag == "NNG":
+        yield str(_MONTHS[form]), "월"
+    elif form == "일주일" and not _is_rate(said, n):
+        yield "1", "주"
+    elif form == "반" and n and said[n - 1].form in ("시간", "년", "달", "개월", "배"):
+        yield "1/2", ""
+
+
+def _unit_at(question: Question, n: int) -> str:
+    """The unit of the number that is the n-th morpheme: behind it, or a sign on either side."""
+    token = question.said[n]
+    after = question.said[n + 1].form if n + 1 < len(question.said) else ""
+    sign = question.text[token.start - 1 : token.start] if token.start else ""
+    mark = question.text[token.end : token.end + 1]
+    return _unit(after, token.form) or _UNITS.get(sign, "") or (_UNITS[mark] if mark in ("%", "℃") else "")
 
 
 def _is_none(said: tuple[Morpheme, ...], n: int) -> bool:
@@ -199,7 +215,7 @@ def unit_of(name: str) -> str:
     return _UNITS.get(name.lower(), name.lower())
 
 
-def _unit(form: str, tag: str, numeral: str) -> str:
+def _unit(form: str, numeral: str) -> str:
     if form == "분" and numeral in _NATIVE:
         return "명"
     if form.lower() in _UNITS:
@@ -208,7 +224,8 @@ def _unit(form: str, tag: str, numeral: str) -> str:
 
 
 _OTHERS = frozenset(
-    "월 배 층 호 조 항 권 편 대 위 등 급 점 쌍 장 잔 병 박 평 마리 인분 학년 분기 차 호선 번지 번째 째 인치 칼로리".split()
+    "월 배 층 호 조 항 권 편 대 위 등 급 점 쌍 장 잔 병 박 평 마리 인분 학년 분기 차 호선 번지 번째 째 인치"
+    " 칼로리".split()
 )
 
 
@@ -234,6 +251,11 @@ def _value(numeral: str) -> float | None:
         if text.startswith(tens) and (text == tens or text[len(tens) :] in _NATIVE):
             return value + _NATIVE.get(text[len(tens) :], 0)
     return _sino(text)
+
+
+def is_quantity(form: str) -> bool:
+    """Whether a noun is a number and its unit in one: "사흘", "오월"."""
+    return form in _DAYS or form in _MONTHS or form == "일주일"
 
 
 def _sino(text: str) -> float | None:

@@ -1,6 +1,7 @@
 """A question as those who compare questions see it.
 
-Knows: its morphemes, its words where it is English, what stands next to what. Does not know: which differences matter.
+Knows: its morphemes, its words where it is English,
+what stands next to what. Does not know: which differences matter.
 """
 
 import re
@@ -17,7 +18,7 @@ NOUNS = frozenset("NNG NNP XR SL SH".split())
 VERBS = frozenset("VV VA".split())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Question:
     """A question with its morphemes; marks are left out of ``said``."""
 

@@ -161,7 +161,8 @@ class Memory:
             self._too_old(db, now)
             self._too_much(db, size)
             db.execute(
-                "INSERT INTO entries (kind, scope, key, question, space, vector, payload, checksum, made, used, bytes,"
+                "INSERT INTO entries (kind, scope, key, question, space, vector, payload, checksum, made, used,"
+                " bytes,"
                 " took, hits) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
                 row,
             )
