@@ -14,13 +14,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
+from damda.answer.direct import Said
 from damda.answer.remembered import Entry, How, Memory
 from damda.answer.spelling import normalised
 from damda.answer.stored import answer_from_text, answer_to_text, to_text
 from damda.errors import DamdaError
-from damda.types import Answer, Encoder, Usage
+from damda.types import Answer, Encoder, Finish, Usage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -180,41 +181,33 @@ class AnswerCache:
             self._recall.keep(question, scope, answer_to_text(answer))
 
 
-class Told(NamedTuple):
-    """A remembered text. ``earlier`` is the prompt that it was written for, where that was another one, else ""."""
-
-    text: str
-    finish: Literal["stop", "length"]
-    usage: Usage
-    how: How
-    earlier: str
-
-
 class TextCache:
-    """Texts of bare language models. Arguments as for `AnswerCache`; a question here is all that the model was told."""
+    """Fits ``Texts``: what bare language models said; a question here is all that the last message says.
+
+    Arguments as for `AnswerCache`.
+    """
 
     def __init__(
         self, memory: Memory, encoder: Encoder | None = None, judge: Judge | None = None, threshold: float = THRESHOLD
     ) -> None:
         self._recall = _Recall(memory, encoder, judge, threshold, "text", _written)
 
-    def get(self, question: str, scope: str) -> Told | None:
-        """The text that was written for this prompt, or for one that means the same."""
+    def get(self, question: str, scope: str) -> Said | None:
+        """The text that was written for this question, or for one that means the same."""
         found = self._recall.find(question, scope)
         if found is None:
             return None
         text, finish, usage = found.value
-        return Told(text, finish, usage, found.how, found.earlier if found.how == "semantic" else "")
+        return Said(text, finish, usage, found.how, found.earlier if found.how == "semantic" else "")
 
-    def put(self, question: str, scope: str, text: str, finish: Literal["stop", "length"], usage: Usage) -> None:
+    def put(self, question: str, scope: str, text: str, finish: Finish, usage: Usage) -> None:
         """Remember a text."""
         self._recall.keep(question, scope, to_text({"text": text, "finish": finish, "usage": usage}))
 
 
-def _written(payload: str) -> tuple[str, Literal["stop", "length"], Usage]:
+def _written(payload: str) -> tuple[str, Finish, Usage]:
     row = json.loads(payload)
-    finish: Literal["stop", "length"] = "length" if row["finish"] == "length" else "stop"
-    return row["text"], finish, Usage(**row["usage"])
+    return row["text"], row["finish"], Usage(**row["usage"])
 
 
 _STRANGERS = (
