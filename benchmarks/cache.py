@@ -11,6 +11,7 @@ en_xquad and ko_sts/klue_sts_dev.jsonl. Halves by a hash of the group, or of the
 import argparse
 import hashlib
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -61,7 +62,8 @@ def main() -> None:
         scored = [row for row in lines(data / "ko_sts" / "klue_sts_dev.jsonl") if of(row["id"]) == half]
         result[half]["klue_sts"] = bench.scored(scored)
         show(half, result[half])
-    result["milliseconds"] = latencies(encoder, bench.judge, [row["text"] for row in rows])
+        sys.stdout.flush()
+    result["milliseconds"] = latencies(encoder, bench, list(dict.fromkeys(row["text"] for row in rows)))
     print(json.dumps(result["milliseconds"], indent=1))
     machine.save("cache", result)
     (HERE / "results" / "cache.svg").write_text(plot(result["held out"]), encoding="utf-8")
@@ -82,12 +84,15 @@ class Bench:
     def __init__(self, encoder: Encoder, judge: Agreement) -> None:
         self.encoder, self.judge = encoder, judge
         self.base = unrelated(encoder)
+        self.vectors: dict[str, NDArray[np.float32]] = {}
         self._penalties: dict[tuple[str, str], float] = {}
 
     def alike(self, texts: Sequence[str], others: Sequence[str]) -> NDArray[np.float32]:
         """Likeness of each with each, shape (texts, others)."""
-        vectors = self.encoder.encode([*texts, *others], kind="query")
-        found: NDArray[np.float32] = vectors[: len(texts)] @ vectors[len(texts) :].T
+        new = [text for text in dict.fromkeys((*texts, *others)) if text not in self.vectors]
+        self.vectors.update(zip(new, self.encoder.encode(new, kind="query"), strict=True))
+        one, other = (np.array([self.vectors[text] for text in side]) for side in (texts, others))
+        found: NDArray[np.float32] = one @ other.T
         return (found - self.base) / (1 - self.base)
 
     def penalty(self, one: str, other: str) -> float:
@@ -185,11 +190,11 @@ def curve(
     return found
 
 
-def latencies(encoder: Encoder, judge: Agreement, texts: Sequence[str]) -> dict[str, Any]:
+def latencies(encoder: Encoder, bench: Bench, texts: Sequence[str]) -> dict[str, Any]:
     """Of single calls, p50 and p95."""
     found: dict[str, Any] = {}
     answer = Answer("답" * 600)
-    by_text = dict(zip(texts, encoder.encode(texts, kind="query"), strict=True))
+    judge, by_text = bench.judge, bench.vectors
     with tempfile.TemporaryDirectory() as folder:
         for count in (100, len(texts)):
             memory = Memory(Path(folder) / f"{count}.sqlite", days=30, megabytes=200)

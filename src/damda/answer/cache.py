@@ -21,6 +21,7 @@ from damda.answer.remembered import Entry, How, Memory
 from damda.answer.spelling import normalised
 from damda.answer.stored import answer_from_text, answer_to_text, to_text
 from damda.errors import DamdaError
+from damda.korean import nfc
 from damda.types import Answer, Encoder, Finish, Usage
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class _Recall(Generic[Payload]):
         self._said: set[str] = set()
 
     def find(self, question: str, scope: str) -> Recalled[Payload] | None:
+        question = nfc(question)
         if not normalised(question):
             return None
         scope = f"{self._kind}:{scope}"
@@ -102,6 +104,7 @@ class _Recall(Generic[Payload]):
         return found
 
     def keep(self, question: str, scope: str, payload: str) -> None:
+        question = nfc(question)
         if not normalised(question):
             return
         scope = f"{self._kind}:{scope}"

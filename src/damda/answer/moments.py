@@ -6,6 +6,7 @@ Knows: their names in Korean and English, and what "다음" and "last" stand bef
 import re
 from collections.abc import Iterator
 
+from damda.answer.quantities import timed
 from damda.answer.question import Question
 
 _SAME = {
@@ -65,12 +66,15 @@ def differ(one: frozenset[str], other: frozenset[str]) -> str:
 
 def _korean(question: Question) -> Iterator[str]:
     taken: list[tuple[int, int]] = []
+    rest, _ = timed(question.text)  # "오후" of "오후 2시" is told by `quantities`
     for match in _RELATIVE.finditer(question.text):
         which, span = _CALLED.get(match[1], match[1]), _SPANS.get(match[2], match[2])
         taken.append(match.span())
         yield _YEARS.get(which + span, which + span)
     for token in question.said:
         if token.tag not in ("NNG", "NNP", "MAG", "NNB") or any(a <= token.start < b for a, b in taken):
+            continue
+        if rest[token.start : token.end].isspace():
             continue
         name = _SAME.get(token.form, token.form)
         if name in _NAMES or name in _NAMED:

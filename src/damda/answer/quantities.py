@@ -93,7 +93,7 @@ _ENGLISH = {
 
 def quantities(question: Question) -> frozenset[Quantity]:
     """All of them; "one" where it says little is left out."""
-    rest, found = _timed(question.text)
+    rest, found = timed(question.text)
     found |= set(_korean(question, rest)) if question.korean else set(_english(rest))
     return frozenset((value, unit) for value, unit in found if not (value == "1" and unit in _SOFT))
 
@@ -115,7 +115,7 @@ def differ(one: frozenset[Quantity], other: frozenset[Quantity]) -> str:
     return "number: " + "/".join(", ".join(sorted(v + u for v, u in side)) or "-" for side in (left, right))
 
 
-def _timed(text: str) -> tuple[str, set[Quantity]]:
+def timed(text: str) -> tuple[str, set[Quantity]]:
     """Clock times and dates, and the text with blanks in their place."""
     found: set[Quantity] = set()
 
@@ -151,7 +151,7 @@ def _korean(question: Question, rest: str) -> Iterator[Quantity]:
     for n, token in enumerate(said):
         form = token.form
         if rest[token.start : token.end].isspace() or form in ("몇", "여러", "수") or _is_none(said, n):
-            continue  # told by `_timed`, or no number
+            continue  # told by `timed`, or no number
         yield from _named(said, n)
         if token.tag == "W_SERIAL":
             yield form, ""

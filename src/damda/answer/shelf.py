@@ -118,7 +118,9 @@ class Shelf:
             return otherwise
 
     def _refused(self, error: Exception) -> None:
-        self.close()
+        # On a full disk what is open can still be read, and nothing can be opened anew.
+        if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_FULL:
+            self.close()
         reason = error.strerror if isinstance(error, OSError) else error
         self._say(f"answers can't be remembered in {self.path} ({reason}); make room, or set cache.mode = 'off'")
 
