@@ -367,6 +367,18 @@ def test_a_full_disk(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None
     memory.close()
 
 
+def test_a_disk_that_may_only_be_read(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
+    memory = Memory(small_disk / "answers.sqlite", days=30, megabytes=100)
+    assert put(memory, "before")
+    memory.close()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    unwilling(memory, caplog)
+    subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+    assert payload(memory, "before") == "{}"
+    assert put(memory, "after")
+    memory.close()
+
+
 def test_another_process_writing_for_long(memory: Memory, caplog: pytest.LogCaptureFixture) -> None:
     put(memory, "before")
     other = sqlite3.connect(memory.path, isolation_level=None)

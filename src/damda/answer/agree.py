@@ -7,6 +7,7 @@ opposites, scope,
 roles and what is asked for are the same. A look that can't tell says no: an answer made anew is never wrong.
 """
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -17,7 +18,9 @@ from damda.answer.wording import unmatched
 from damda.types import Tagger
 
 _LONGEST = 2000
-"""Characters; longer texts are no questions that two people ask in other words."""
+"""Characters; longer texts, and those of several lines, are no questions that two people ask in other words."""
+_SIGN = re.compile(r"[<>=+*/^&|@#\\±×÷≤≥≠√∑∫∈⊂∪∩¬→]|(?<![\w.])-(?=\d)")
+"""Signs that mean something: of comparison, arithmetic, logic, addresses."""
 
 
 class Agreement:
@@ -33,8 +36,10 @@ class Agreement:
 
     def agree(self, asked: str, earlier: str) -> str:
         """ "" where they may share an answer, else why not: "negation", "number: 3/5", "opposite: 켜/끄"."""
-        if max(len(asked), len(earlier)) > _LONGEST or min(asked.count("\n"), 1) != min(earlier.count("\n"), 1):
+        if max(len(asked), len(earlier)) > _LONGEST or "\n" in asked.strip() + earlier.strip():
             return "length"
+        if sorted(_SIGN.findall(asked)) != sorted(_SIGN.findall(earlier)):
+            return "sign"
         one, other = self._read(asked), self._read(earlier)
         if one.korean != other.korean:
             return "language"

@@ -49,13 +49,11 @@ class Judge(Protocol):
 
 
 class Recalled(NamedTuple, Generic[Payload]):
-    """What was remembered. ``likeness`` is 1 for the same question; ``earlier``: the question that it was made for."""
+    """What was remembered, and the question that it was made for."""
 
     value: Payload
     how: How
     earlier: str
-    likeness: float
-    made: float
 
 
 class _Recall(Generic[Payload]):
@@ -89,7 +87,7 @@ class _Recall(Generic[Payload]):
             return None
         scope = f"{self._kind}:{scope}"
         entry = self._memory.get_exact(question, scope)
-        found = self._read_from(entry, "exact", 1.0) if entry else None
+        found = self._read_from(entry, "exact") if entry else None
         refused = False
         vector = None
         if found is None and self._encoder is not None and self._judge is not None:
@@ -129,13 +127,13 @@ class _Recall(Generic[Payload]):
             differs = judge.agree(question, entry.question)
             if differs or alike < self._threshold + judge.penalty(question, entry.question):
                 refused = True
-            elif (found := self._read_from(entry, "semantic", alike)) is not None:
+            elif (found := self._read_from(entry, "semantic")) is not None:
                 return entry, found, refused
         return None, None, refused
 
-    def _read_from(self, entry: Entry, how: How, alike: float) -> Recalled[Payload] | None:
+    def _read_from(self, entry: Entry, how: How) -> Recalled[Payload] | None:
         try:
-            return Recalled(self._read(entry.payload), how, entry.question, min(alike, 1.0), entry.made)
+            return Recalled(self._read(entry.payload), how, entry.question)
         except (ValueError, TypeError, KeyError):
             log.debug("a remembered %s is another version's", self._kind)
             return None

@@ -4,6 +4,7 @@ Knows: pairs, in the forms that Kiwi gives (stems of verbs), and English ones. D
 """
 
 from damda.answer.question import Question
+from damda.answer.synonyms import same
 
 _KOREAN = """
 켜 틀 점등 / 끄 소등
@@ -236,6 +237,7 @@ _KOREAN = """
 적합 / 부적합
 합법 / 불법
 유지 계속 / 중단 중지 멈추 변경
+영상 / 영하
 재생 / 정지 멈추
 고정 / 변동
 """.strip()
@@ -322,7 +324,7 @@ sunrise / sunset
 
 
 _TURNING = frozenset(
-    "취소 해제 철회 해지 중단 중지 거절 거부 실패 오류 위반 연체 환불 반품 제외 폐지 무효 예상 예측 재발급 미납"
+    "취소 해제 철회 해지 중단 중지 거절 거부 실패 위반 연체 환불 반품 제외 폐지 무효 예상 예측 재발급 미납"
     " 반납 탈퇴 포기 금지"
     " cancel cancelled cancellation undo revoke".split()
 )
@@ -342,7 +344,7 @@ def opposites(one: Question, other: Question) -> str:
     """ "opposite: 켜/끄" where one has a word and the other its opposite, and neither has both; or a word that turns
     the rest over, which the other has not."""
     mine, theirs = _forms(one), _forms(other)
-    if turned := (mine ^ theirs) & _TURNING:
+    if turned := {word for word in (mine ^ theirs) & _TURNING if not same((word,), theirs if word in mine else mine)}:
         return f"opposite: {min(turned)}"
     only_mine, only_theirs = mine - theirs, theirs - mine
     if not only_mine or not only_theirs:
