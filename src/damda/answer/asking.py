@@ -16,7 +16,8 @@ _WORDS = {
     "얼마": "how much", "얼마나": "how much", "며칠": "when", "몇": "how many", "어떻게": "how",
 }  # fmt: skip
 _NOUNS = {
-    "이유": "why", "까닭": "why", "원인": "why", "계기": "why", "사유": "why", "방법": "how", "법": "how",
+    "이름": "who", "성함": "who", "마감": "when", "이유": "why", "까닭": "why", "원인": "why", "계기": "why",
+    "사유": "why", "방법": "how", "법": "how",
     "방식": "how",
     "절차": "how", "과정": "how", "장소": "where", "위치": "where", "주소": "where", "날짜": "when", "시간": "when",
     "시각": "when",

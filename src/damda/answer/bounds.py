@@ -150,10 +150,13 @@ def _phrase(said: tuple[Morpheme, ...], n: int) -> str:
 _PARTS = NOUNS | {"XPN", "XSN", "SN", "NR"}
 
 
+_PASSIVE = frozenset(("받", "당하", "시키"))
+
+
 def _verb(said: tuple[Morpheme, ...], n: int) -> str:
     """The verb, adjective, or noun of one, that follows the n-th; "" for none."""
     for at, token in enumerate(said[n + 1 :], n + 1):
-        verbal = at + 1 < len(said) and said[at + 1].tag in ("XSV", "XSA")
+        verbal = at + 1 < len(said) and (said[at + 1].tag in ("XSV", "XSA") or said[at + 1].form in _PASSIVE)
         if token.tag in VERBS or verbal:
             return token.form
     return ""

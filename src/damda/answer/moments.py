@@ -76,7 +76,8 @@ def _korean(question: Question) -> Iterator[str]:
             continue
         if rest[token.start : token.end].isspace():
             continue
-        name = _SAME.get(token.form, token.form)
+        name = token.form.removesuffix("시간")
+        name = _SAME.get(name, name)
         if name in _NAMES or name in _NAMED:
             yield name
         elif token.form in _BARE_FORMS and token.tag == "NNG":

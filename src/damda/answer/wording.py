@@ -108,7 +108,7 @@ def _has(form: str, verb: bool, theirs: list[tuple[str, bool]], there: Question)
 def _alike(form: str, other: str, verb: bool, other_verb: bool) -> bool:
     """Parts of a compound, or forms of one verb."""
     if verb and other_verb:
-        return len(form) > 1 and len(other) > 1 and form[:2] == other[:2]
+        return min(len(form), len(other)) > 1 and (form.startswith(other) or other.startswith(form))
     return len(other) > 1 and other in form and len(form) - len(other) <= 1
 
 
