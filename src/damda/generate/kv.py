@@ -96,7 +96,7 @@ class States:
             elif self.find(key) is None:  # else somebody else was faster
                 kept = self.folder / f"{key}-{_checksum(draft)}{ENDING}"
                 draft.replace(kept)
-                self._shrink(kept)
+                self._shrink(kept, size)
             return self.fits(size) and self.saving
         except OSError as error:
             self.fail(f"{self.folder} can't be written: {error.strerror or error}")
@@ -129,7 +129,7 @@ class States:
                 raise StoreError(f"{path} can't be deleted: {error.strerror or error}") from error
         return len(paths)
 
-    def _shrink(self, newest: Path) -> None:
+    def _shrink(self, newest: Path, its: int) -> None:
         for draft in self._drafts():
             try:
                 stale = time.time() - draft.stat().st_mtime > STALE
@@ -138,7 +138,7 @@ class States:
             if stale:
                 self._unlink(draft)
         files = sorted((used, path, size) for path, used, size in self._files() if path != newest)
-        room = self._most - newest.stat().st_size - sum(size for _, _, size in files)
+        room = self._most - its - sum(size for _, _, size in files)
         for _, path, size in files:
             if room >= 0:
                 break

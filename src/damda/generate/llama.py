@@ -111,11 +111,11 @@ class Llama:
         self._settings = settings
         fingerprint = gguf.fingerprint(self._path)
         self._id = f"llama:{self._path.name}:{fingerprint}:{settings.mode}"
-        kv = kv_folder.absolute() if kv_folder and settings.kv else None
-        key = (self._path.absolute(), fingerprint, settings.context, settings.threads, settings.slots, kv)
+        self._kv_folder = kv_folder.absolute() if kv_folder and settings.kv else None
+        key = (self._path.absolute(), fingerprint, settings.context, settings.threads, settings.slots, self._kv_folder)
         with _weights_lock:
             shared = _weights.get(key)
-            self._weights = shared or _Weights(self._path, settings, kv)
+            self._weights = shared or _Weights(self._path, settings, self._kv_folder)
             _weights[key] = self._weights
 
     def __repr__(self) -> str:
