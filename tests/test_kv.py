@@ -108,6 +108,16 @@ def test_a_folder_that_can_not_be_made(tmp_path: Path, caplog: pytest.LogCapture
     assert len(caplog.records) == 1 and "can't be made" in caplog.text
 
 
+def test_a_folder_that_can_only_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(States(tmp_path, 1), "a", b"body")
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert get(States(tmp_path, 1), "a") == b"body"
+
+
 def test_a_folder_that_is_gone_before_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     states = States(tmp_path / "kv", 1)
     draft = states.draft()

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from fakes import until
+from fakes import FakeAnalyser, FakeEncoder, Opener, until
 from test_llama import MISSING, ask, hits, running, smollm, text, together
 
-from damda.config import LlamaSettings
+from damda.assemble import make_generator, models
+from damda.config import LlamaSettings, Settings
 from damda.generate import gguf, prefix, wire
+from damda.generate.extract import Gated
 from damda.generate.kv import Kept
 from damda.generate.llama import Llama, _twin
 from damda.generate.worker import pieces
@@ -288,6 +290,26 @@ def test_a_model_without_chat_template(path: Path, tmp_path: Path, monkeypatch: 
         requests = watched.new()
         assert len(requests) == sent and requests[-1][1] > 200 and requests[-1][0] < 60
     llama.close()
+
+
+def test_answers_are_kept_in_the_home(path: Path, tmp_path: Path, open_fake: Opener) -> None:
+    (tmp_path / "rooms.md").write_text("\n\n".join(ROOMS), encoding="utf-8")
+    settings = {"llama.model": str(path), "llama.kv": True, "llama.context": 1024, "llama.threads": 1}
+    answering = {"answer.generator": "llama", "answer.threshold": 0.0, "answer.max_tokens": 4}
+    kb = open_fake(tmp_path, settings=settings | answering)
+    kb.refresh()
+    kb.ask("How many seats has room 3?")
+    assert [file.suffix for file in (tmp_path / ".damda" / "kv").iterdir()] == [".kv"]
+
+
+def test_the_bare_model_uses_the_same_weights(path: Path, tmp_path: Path) -> None:
+    """It would be loaded twice if only one of the two had the folder."""
+    given = {"answer": {"generator": "llama"}, "llama": {"model": str(path), "kv": True, "mode": "quote"}}
+    settings = models.housed(Settings.model_validate(given), tmp_path)
+    bare = models.make_writer(settings)
+    answering = make_generator(settings, FakeEncoder(), FakeAnalyser(), None)  # type: ignore[arg-type]
+    assert isinstance(bare, Llama) and isinstance(answering, Gated) and isinstance(answering.generator, Llama)
+    assert bare._weights is answering.generator._weights and bare._kv_folder == tmp_path / ".damda" / "kv"
 
 
 @pytest.mark.parametrize("question", ["A or B?", "B", "가", ""])

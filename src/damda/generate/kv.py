@@ -60,7 +60,7 @@ class States:
         for path in sorted(self.folder.glob(f"{key}-*{ENDING}")):
             try:
                 if path.stem == f"{key}-{_checksum(path)}":
-                    os.utime(path)
+                    self._touch(path)
                     return path
                 log.warning("%s is damaged: it is deleted and will be made again", path)
                 path.unlink()
@@ -156,6 +156,13 @@ class States:
 
     def _drafts(self) -> list[Path]:
         return list(self.folder.glob(f"*{DRAFT}"))
+
+    @staticmethod
+    def _touch(path: Path) -> None:
+        try:
+            os.utime(path)
+        except OSError:  # a home that can only be read serves all the same
+            log.debug("%s can't be marked as used", path, exc_info=True)
 
     @staticmethod
     def _unlink(path: Path) -> None:
