@@ -9,6 +9,7 @@ import pytest
 from test_llama import MISSING, smollm
 
 from damda.config import LlamaSettings, RemoteSettings
+from damda.generate import prefix
 from damda.generate.llama import Llama
 from damda.generate.remote import Remote
 from damda.types import Chunk, Completer, Delta, Hit, Message, Usage, Writer
@@ -66,8 +67,8 @@ def remote() -> Remote:
     return Remote(RemoteSettings(url="http://llm.test/v1", model="m"), transport=httpx.MockTransport(answer))
 
 
-@pytest.fixture(scope="module", params=["fake", "remote", "llama-write", "llama-quote"])
-def generator(request: pytest.FixtureRequest) -> Iterator[Writer]:
+@pytest.fixture(scope="module", params=["fake", "remote", "llama-write", "llama-quote", "llama-kv"])
+def generator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writer]:
     if request.param == "fake":
         yield Fake()
     elif request.param == "remote":
@@ -76,10 +77,14 @@ def generator(request: pytest.FixtureRequest) -> Iterator[Writer]:
         path = smollm()
         if path is None:
             pytest.skip(MISSING)
-        mode = request.param.removeprefix("llama-")
-        llama = Llama(LlamaSettings.model_validate({"mode": mode, "context": 1024, "threads": 1}), path=path)
-        yield llama
-        llama.close()
+        kv = request.param == "llama-kv"
+        mode = "write" if kv else request.param.removeprefix("llama-")
+        settings = LlamaSettings.model_validate({"mode": mode, "context": 1024, "threads": 1, "kv": kv})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(prefix, "LEAST", 16)
+            llama = Llama(settings, path=path, kv_folder=tmp_path_factory.mktemp("kv"))
+            yield llama
+            llama.close()
 
 
 def whole(generator: Writer, max_tokens: int = 24) -> list[Delta]:

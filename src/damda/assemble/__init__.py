@@ -92,6 +92,7 @@ def assemble(
 
     ``writer`` is the settings' bare language model where the caller has made it already: it is loaded once then.
     """
+    settings = models.housed(settings, root)
     analyser = models.make_analyser(settings)
     encoder = encoder or models.make_encoder(settings.encoder, offline=settings.offline, progress=progress)
     loads = [analyser.load, *([encoder.load] if isinstance(encoder, OnnxEncoder) else [])]
@@ -183,7 +184,8 @@ def make_generator(
         from damda.generate.llama import Llama
 
         if writer is None or settings.llama.mode == "quote":  # a bare one writes
-            writer = Llama(settings.llama.model_copy(update={"model": weights.gguf(settings.llama.model)}))
+            llama = settings.llama.model_copy(update={"model": weights.gguf(settings.llama.model)})
+            writer = Llama(llama, kv_folder=models.kv_folder(settings))
         return Gated(writer, reader, threshold=settings.answer.threshold)
     return Extract(reader, quotes=settings.answer.quotes, threshold=settings.answer.threshold)
 

@@ -12,6 +12,7 @@ from damda.config import EncoderSettings, RerankSettings, Settings
 from damda.embed.encoder import OnnxEncoder
 from damda.errors import ConfigError, GeneratorError, MissingExtra
 from damda.generate.engine import cores
+from damda.home import home_of
 from damda.morphemes import MorphemeProcess
 from damda.types import Encoder, Generator, ImageEncoder, Progress, Writer, quiet
 
@@ -154,7 +155,8 @@ def make_writer(settings: Settings) -> Writer:
     if settings.answer.generator == "llama":
         from damda.generate.llama import Llama
 
-        return Llama(settings.llama.model_copy(update={"model": weights.gguf(settings.llama.model), "mode": "write"}))
+        llama = settings.llama.model_copy(update={"model": weights.gguf(settings.llama.model), "mode": "write"})
+        return Llama(llama, kv_folder=kv_folder(settings))
     raise ConfigError(f"answer.generator {settings.answer.generator!r} is no language model; llama and remote are")
 
 
@@ -201,6 +203,16 @@ def judging(settings: Settings) -> Writer:
     if writer is None:
         raise ConfigError("the guard `judge` needs a language model: set remote.url, or llama.model")
     return writer
+
+
+def housed(settings: Settings, root: Path) -> Settings:
+    """The settings with their home spelled out, so that whatever is made of them can be given a place in it."""
+    return settings.model_copy(update={"home": str(home_of(root, settings.home))})
+
+
+def kv_folder(settings: Settings) -> Path | None:
+    """Where ``llama.kv`` keeps its files; None for settings that are not `housed`: a model without documents."""
+    return Path(settings.home).expanduser() / "kv" if settings.home else None
 
 
 def encoder_name(settings: EncoderSettings) -> str:

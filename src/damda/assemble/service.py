@@ -53,7 +53,7 @@ def service(
     Raises:
         ConfigError, WeightsError, MissingExtra: as `damda.open`.
     """
-    writer, name = models.bare(settings)
+    writer, name = models.bare(models.housed(settings, root))
     writer = attended(writer) if writer else None
     kb = assemble(root, settings, progress, writer=writer)
     llms = make_llms(writer, name, settings, kb.home, lambda: kb.encoder, attended) if writer else None

@@ -8,8 +8,11 @@ import http.client
 import importlib.util
 import json
 import os
+import platform
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from threading import Semaphore
 from typing import Any
@@ -40,9 +43,12 @@ class Engine:
         threads: 0 for one a core.
         slots: requests that are worked on at once, in common batches. Memory for ``context`` times ``slots`` tokens
             is taken at the start.
+        states: the folder that `save` writes to and `restore` reads from, if they are to be used. Models with a
+            sliding window then keep the whole context in memory: a restored window can't be gone back in.
 
     Attributes:
         context: tokens that one request has.
+        conditions: what a saved state depends on besides the weights and the tokens, down to the rounding.
         free: the slots that nobody uses; whoever waits gets one in the order of coming.
 
     Raises:
@@ -50,11 +56,12 @@ class Engine:
         GeneratorError: llama.cpp can't load the file; its own reason goes to stderr.
     """
 
-    def __init__(self, path: Path, *, context: int, threads: int, slots: int = 1) -> None:
+    def __init__(self, path: Path, *, context: int, threads: int, slots: int = 1, states: Path | None = None) -> None:
         require()
         xllamacpp = importlib.import_module("xllamacpp")
         self._key = secrets.token_urlsafe(32)
         self.free = Semaphore(slots)
+        self._idle = list(range(slots))
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
         params.n_ctx = context * slots  # llama.cpp splits it evenly over the slots
@@ -67,6 +74,10 @@ class Engine:
         params.fit_params = False  # would change n_ctx behind our back
         params.cache_ram_mib = 0  # old prompts, by default up to 8 GB of them
         params.verbosity = 1  # errors only
+        if states:
+            params.slot_save_path = f"{states}/"  # llama.cpp puts the name right behind it
+            params.swa_full = True
+            params.n_ctx_checkpoints = 0  # would be saved, too, and gone back to
         try:
             self._server: Any = xllamacpp.Server(params)
         except RuntimeError as error:
@@ -74,6 +85,9 @@ class Engine:
         self.address: str = self._server.listening_address
         loaded = wire.at(self._ask("GET", "/props"), "default_generation_settings", "n_ctx")
         self.context = loaded if isinstance(loaded, int) else context
+        kinds = (params.cache_type_k, params.cache_type_v, params.flash_attn_type)
+        used = (*kinds, self.context, BATCH, params.cpuparams.n_threads, platform.machine())
+        self.conditions = ("xllamacpp", version("xllamacpp"), *map(str, used))
 
     def count(self, request: Mapping[str, object]) -> int:
         """Tokens that the request's prompt or messages take, template and special tokens included."""
@@ -89,17 +103,59 @@ class Engine:
             raise GeneratorError("llama.cpp does not tell how long the prompt is: is xllamacpp another version?")
         return number
 
+    def tokens(self, request: Mapping[str, object]) -> list[int]:
+        """What the model reads for the request's prompt or messages, as `run` makes it of them."""
+        prompt = request.get("prompt")
+        if prompt is None:
+            asked = {key: request[key] for key in ("messages", "chat_template_kwargs") if key in request}
+            prompt = wire.at(self._ask("POST", "/apply-template", asked), "prompt")
+        answer = self._ask("POST", "/tokenize", {"content": prompt, "add_special": True, "parse_special": True})
+        tokens = wire.at(answer, "tokens")
+        return [token for token in tokens if isinstance(token, int)] if isinstance(tokens, list) else []
+
     def run(self, request: Mapping[str, object], heard: Callable[[object], bool]) -> None:
         """Calls ``heard`` with each chunk, also while the prompt is read, until it returns True or the answer ends.
 
         ``heard`` must not raise: xllamacpp swallows that and goes on. To be called with ``free`` held: a request
         without a slot waits inside llama.cpp, where nothing is heard of it and it can't be given up.
         """
+        with self.slot() as slot:
+            self.send(request, heard, slot)
+
+    @contextmanager
+    def slot(self) -> Iterator[int]:
+        """A slot that nobody else gets meanwhile. To be called with ``free`` held, so that there is one."""
+        slot = self._idle.pop()
+        try:
+            yield slot
+        finally:
+            self._idle.append(slot)
+
+    def send(self, request: Mapping[str, object], heard: Callable[[object], bool], slot: int) -> None:
+        """`run` in a slot of one's own."""
         handle = self._server.handle_completions if "prompt" in request else self._server.handle_chat_completions
-        handle({**ALWAYS, **request}, heard)
+        handle({**ALWAYS, **request, "id_slot": slot}, heard)
+
+    def save(self, slot: int, name: str) -> tuple[int, int]:
+        """Writes what the slot holds to a file of that name among ``states``: how many tokens, how many bytes.
+
+        Raises:
+            GeneratorError: it can't be written.
+        """
+        answer = self._ask("POST", f"/slots/{slot}?action=save", {"filename": name})
+        return wire.number(answer, "n_saved"), wire.number(answer, "n_written")
+
+    def restore(self, slot: int, name: str) -> int:
+        """Puts a saved file in the place of what the slot holds: how many tokens. A damaged file ends the process.
+
+        Raises:
+            GeneratorError: the file is not there.
+        """
+        answer = self._ask("POST", f"/slots/{slot}?action=restore", {"filename": name})
+        return wire.number(answer, "n_restored")
 
     def _ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> object:
-        """Asks the port: what tokens a prompt has can't be had in process."""
+        """Asks the port: tokens of a prompt and states of slots can't be had in process."""
         connection = http.client.HTTPConnection(urlsplit(self.address).netloc, timeout=60)
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         try:
@@ -110,7 +166,7 @@ class Engine:
         finally:
             connection.close()
         if reason := wire.reason(answer):
-            raise GeneratorError(f"llama.cpp refused the prompt: {reason}")
+            raise GeneratorError(f"llama.cpp refused: {reason}")
         return answer
 
 

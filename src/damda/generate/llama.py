@@ -9,7 +9,7 @@ come whole, because only then is it known that they are verbatim, or that they m
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -20,10 +20,13 @@ from damda.config import LlamaSettings
 from damda.errors import ConfigError, GeneratorError
 from damda.generate import fewshot, gguf, quoting
 from damda.generate.engine import Engine, require
+from damda.generate.kv import States
+from damda.generate.prefix import Begun, Prefixes
 from damda.generate.thinking import HideThinking
 from damda.generate.wire import Piece
 from damda.generate.worker import pieces
 from damda.types import NOT_FOUND, Delta, Hit, Message, Usage
+from damda.weights import sha256
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +54,10 @@ class _End:
 class _Weights:
     """A GGUF file that loads when it is first needed, once for all threads and for all who name it alike."""
 
-    def __init__(self, path: Path, settings: LlamaSettings) -> None:
+    def __init__(self, path: Path, settings: LlamaSettings, kv_folder: Path | None) -> None:
         self._path, self._settings = path, settings
+        self._states = States(kv_folder, settings.kv_megabytes) if kv_folder else None
+        self.prefixes: Prefixes | None = None
         self._lock = Lock()
         self._loaded: tuple[Engine, bool] | None = None
 
@@ -62,14 +67,18 @@ class _Weights:
             if self._loaded is None:
                 facts, given = gguf.inspect(self._path), self._settings
                 context = min(given.context, facts.context or given.context)
-                engine = Engine(self._path, context=context, threads=given.threads, slots=given.slots)
+                states = self._states.folder if self._states and self._states.ready() else None
+                engine = Engine(self._path, context=context, threads=given.threads, slots=given.slots, states=states)
+                if self._states and states:
+                    # All of it: a state under other weights is nonsense that nobody notices.
+                    self.prefixes = Prefixes(engine, self._states, sha256(self._path))
                 self._loaded = engine, facts.chat_template
             return self._loaded
 
     def drop(self) -> None:
         """The memory goes when the last answer that runs has ended."""
         with self._lock:
-            self._loaded = None
+            self._loaded = self.prefixes = None
 
 
 _weights: "WeakValueDictionary[tuple[object, ...], _Weights]" = WeakValueDictionary()
@@ -86,6 +95,7 @@ class Llama:
         settings: ``mode`` "quote" lets the model only copy from ``passages`` (or say that nothing answers), "write"
             lets it write.
         path: where ``settings.model`` was found; None: ``settings.model`` is a path itself.
+        kv_folder: where ``settings.kv`` keeps what was computed of prompts; None: nothing is kept.
 
     Raises:
         MissingExtra: xllamacpp is not installed.
@@ -93,7 +103,7 @@ class Llama:
         WeightsError: the file is missing or no GGUF.
     """
 
-    def __init__(self, settings: LlamaSettings, *, path: Path | None = None) -> None:
+    def __init__(self, settings: LlamaSettings, *, path: Path | None = None, kv_folder: Path | None = None) -> None:
         require()
         if path is None and not settings.model:
             raise ConfigError("llama.model is not set: give a GGUF file, or a name that `damda models` lists")
@@ -101,10 +111,11 @@ class Llama:
         self._settings = settings
         fingerprint = gguf.fingerprint(self._path)
         self._id = f"llama:{self._path.name}:{fingerprint}:{settings.mode}"
-        key = (self._path.absolute(), fingerprint, settings.context, settings.threads, settings.slots)
+        self._kv_folder = kv_folder.absolute() if kv_folder and settings.kv else None
+        key = (self._path.absolute(), fingerprint, settings.context, settings.threads, settings.slots, self._kv_folder)
         with _weights_lock:
             shared = _weights.get(key)
-            self._weights = shared or _Weights(self._path, settings)
+            self._weights = shared or _Weights(self._path, settings, self._kv_folder)
             _weights[key] = self._weights
 
     def __repr__(self) -> str:
@@ -151,10 +162,11 @@ class Llama:
         if quote:
             request["grammar"] = quoting.grammar(choice, absent, line=not chats)
         end = _End()
+        answer = pieces(self._begun(messages, kept, request) or engine, request)
         if chats and not quote:
-            yield from _flow(pieces(engine, request), end)
+            yield from _flow(answer, end)
         else:
-            yield Delta(_meant(_drain(pieces(engine, request), end), absent, choice))
+            yield Delta(_meant(_drain(answer, end), absent, choice))
         yield end.delta()
 
     def complete(
@@ -179,6 +191,12 @@ class Llama:
             if piece.text:
                 yield Delta(piece.text)
         yield end.delta()
+
+    def _begun(self, messages: Sequence[Message], kept: Sequence[Hit], request: Mapping[str, object]) -> Begun | None:
+        """For a request that begins with passages: what continues their saved state, and saves it the first time."""
+        prefixes = self._weights.prefixes
+        tokens = prefixes.shared(request, _twin(messages, kept, request)) if prefixes else []
+        return Begun(prefixes, tokens) if prefixes and tokens else None
 
     def _fit(
         self, engine: Engine, chats: bool, messages: Sequence[Message], passages: Sequence[Hit], max_tokens: int
@@ -217,6 +235,19 @@ class Llama:
             # Small models that think use up their tokens before they answer; templates without the switch ignore it.
             "chat_template_kwargs": {"enable_thinking": False},
         }
+
+
+def _twin(messages: Sequence[Message], kept: Sequence[Hit], request: Mapping[str, object]) -> dict[str, object]:
+    """A request that begins as the given one does, up to what the user says first; that is another letter."""
+    said = request.get("messages")
+    if not isinstance(said, list):
+        return {"prompt": fewshot.prompt(_other(messages[-1].content), [hit.chunk.text for hit in kept])}
+    start = next((at for at, message in enumerate(messages) if message.role != "system"), len(said) - 1)
+    return {**request, "messages": [*said[:start], {"role": "user", "content": _other(messages[start].content)}]}
+
+
+def _other(text: str) -> str:
+    return "B" if text.lstrip().startswith("A") else "A"
 
 
 def _room(engine: Engine, max_tokens: int) -> int:

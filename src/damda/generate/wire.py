@@ -119,6 +119,12 @@ def at(value: object, *path: str | int) -> object:
     return value
 
 
+def number(value: object, *path: str | int) -> int:
+    """`at` for a whole number; 0 where there is none."""
+    found = at(value, *path)
+    return found if isinstance(found, int) else 0
+
+
 def _usage(body: object) -> Usage | None:
     prompt, completion = at(body, "usage", "prompt_tokens"), at(body, "usage", "completion_tokens")
     if not isinstance(prompt, int):

@@ -7,19 +7,28 @@ daemons which an exit handler stops and waits for.
 """
 
 import atexit
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from queue import SimpleQueue
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Semaphore, Thread
+from typing import Protocol
 
 from damda.errors import GeneratorError
-from damda.generate.engine import Engine
 from damda.generate.wire import Piece, piece
 
 _running: "dict[Thread, Event]" = {}
 _lock = Lock()
 
 
-def pieces(engine: Engine, request: Mapping[str, object]) -> Iterator[Piece]:
+class Runs(Protocol):
+    """What works requests off, as many at once as ``free`` has places: an `Engine`, or what stands before one."""
+
+    @property
+    def free(self) -> Semaphore: ...
+
+    def run(self, request: Mapping[str, object], heard: Callable[[object], bool]) -> None: ...
+
+
+def pieces(engine: Runs, request: Mapping[str, object]) -> Iterator[Piece]:
     """The chunks of an answer. Closing the iterator ends the work within a batch of the prompt, or a token; what still
     waits for a slot then is never begun.
 
