@@ -6,6 +6,7 @@ Knows: the order of the looks (exact, near, agreed), the scale of likeness. Does
 No failure here reaches an answer: what can't be looked up was never asked.
 """
 
+import hashlib
 import json
 import logging
 import threading
@@ -185,17 +186,19 @@ class AnswerCache:
 class TextCache:
     """Fits ``Texts``: what bare language models said; a question here is all that the last message says.
 
-    Arguments as for `AnswerCache`.
+    Without an encoder it is found to the letter only: it may be no question but a prompt, in which capitals and white
+    space can mean something. Arguments as for `AnswerCache`.
     """
 
     def __init__(
         self, memory: Memory, encoder: Encoder | None = None, judge: Judge | None = None, threshold: float = THRESHOLD
     ) -> None:
         self._recall = _Recall(memory, encoder, judge, threshold, "text", _written)
+        self._to_the_letter = encoder is None
 
     def get(self, question: str, scope: str) -> Said | None:
         """The text that was written for this question, or for one that means the same."""
-        found = self._recall.find(question, scope)
+        found = self._recall.find(question, self._scope(question, scope))
         if found is None:
             return None
         text, finish, usage = found.value
@@ -203,7 +206,11 @@ class TextCache:
 
     def put(self, question: str, scope: str, text: str, finish: Finish, usage: Usage) -> None:
         """Remember a text."""
-        self._recall.keep(question, scope, to_text({"text": text, "finish": finish, "usage": usage}))
+        row = to_text({"text": text, "finish": finish, "usage": usage})
+        self._recall.keep(question, self._scope(question, scope), row)
+
+    def _scope(self, question: str, scope: str) -> str:
+        return f"{scope}:{hashlib.sha256(question.encode()).hexdigest()}" if self._to_the_letter else scope
 
 
 def _written(payload: str) -> tuple[str, Finish, Usage]:
