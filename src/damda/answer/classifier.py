@@ -39,7 +39,7 @@ class Weights:
         name: what is looked for: "toxic".
         encoder: id of the encoder whose vectors it was trained on.
         vectors: weight of each dimension, shape (dim,), float32.
-        ngrams: for each cell how much it counts in a text, and its weight, shape (2, 2**BITS), float32; None: vectors only.
+        ngrams: for each cell how much it counts in a text, and its weight, shape (2, 2**BITS), float32; None: none.
         intercept: of the logit.
         threshold: probability from which on a text is found.
         window: characters that are read at once.
@@ -99,12 +99,13 @@ class Classifier:
     def __init__(self, weights: Weights, encoder: Encoder, action: Literal["block", "flag"] = "block") -> None:
         if weights.encoder != encoder.id:
             raise ConfigError(
-                f"the classifier {weights.name!r} was trained with the encoder {weights.encoder}, not with {encoder.id}: "
-                "train it again, or set encoder.name to that one"
+                f"the classifier {weights.name!r} was trained with the encoder {weights.encoder}, not with "
+                f"{encoder.id}: train it again, or set encoder.name to that one"
             )
         if len(weights.vectors) != encoder.dim:
             raise ConfigError(
-                f"the classifier {weights.name!r} is for {len(weights.vectors)} dimensions, {encoder.id} has {encoder.dim}"
+                f"the classifier {weights.name!r} is for {len(weights.vectors)} dimensions, "
+                f"{encoder.id} has {encoder.dim}"
             )
         self.weights, self._encoder, self._action = weights, encoder, action
         self.name = weights.name

@@ -1,7 +1,6 @@
 """Labelled texts to train a classifier with, from JSON lines or a table.
 
-Knows: the shapes of such files, which labels say yes, and what is wrong with a set of examples. Does not know: features,
-models.
+Knows: the shapes of such files, which labels say yes, texts that stand there twice. Does not know: features, models.
 """
 
 import csv

@@ -53,7 +53,8 @@ def fit(rows: Matrix, positive: Bool, strength: float, start: Float | None = Non
     penalty = np.append(np.full(rows.shape[1], strength), 0.0)
 
     def logits(at: Float) -> Float:
-        return rows.dot(at[:-1]) + at[-1]
+        out: Float = rows.dot(at[:-1]) + at[-1]
+        return out
 
     def loss(at: Float, z: Float) -> float:
         return float(share @ np.logaddexp(0, np.where(positive, -z, z)) + 0.5 * (penalty * at) @ at)
@@ -65,7 +66,6 @@ def fit(rows: Matrix, positive: Bool, strength: float, start: Float | None = Non
         slope = _gathered(rows, share * (p - positive)) + penalty * weights
         if np.linalg.norm(slope) < _CLOSE:
             break
-        bend = share * p * (1 - p)
         step = _solved(_Bend(rows, share * p * (1 - p), penalty), slope)
         along = logits(step)
         size, fall = 1.0, float(slope @ step)
@@ -126,7 +126,7 @@ def rate(hits: int, of: int) -> Rate:
 
 
 def auc(scores: Float, positive: Bool) -> Rate:
-    """Chance that a positive scores above a negative, ties counting half, with the interval of Hanley and McNeil 1982."""
+    """Chance that a positive scores above a negative, ties counting half; its interval by Hanley and McNeil 1982."""
     n, m = int(positive.sum()), int((~positive).sum())
     if not n or not m:
         return Rate(float("nan"), 0.0, 1.0, len(scores))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from damda.answer import logistic
 from damda.answer.classifier import Classifier, Weights, save
-from damda.answer.features import BITS, Float, Table, Whole, cells, telling
+from damda.answer.features import Float, Table, Whole, cells, telling
 from damda.answer.labelled import Example, Examples, unique
 from damda.answer.logistic import Rate
 from damda.errors import ConfigError
@@ -135,7 +135,8 @@ class _Model:
 
     def logits(self, of: Table) -> Float:
         assert self._weights is not None
-        return of.dot(self._weights[:-1]) + self._weights[-1]
+        out: Float = of.dot(self._weights[:-1]) + self._weights[-1]
+        return out
 
     def folded(self) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, float]:
         """Weights of plain vectors and of cells, and the intercept."""
@@ -328,7 +329,8 @@ def _doubts(figures: Figures, fpr: float) -> list[str]:
         )
     elif calibrated.high > 2 * fpr:
         found.append(
-            f"with {calibrated.of} harmless examples the rate of false alarms is only known to be below {calibrated.high:.2f}"
+            f"with {calibrated.of} harmless examples the rate of false alarms is only known to be below "
+            f"{calibrated.high:.2f}"
         )
     if figures.crossvalidated_auc.low < 0.7:
         found.append(
