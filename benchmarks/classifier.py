@@ -3,8 +3,8 @@
 python benchmarks/classifier.py DATA
 
 DATA has the folders safety, ko_qa and ko_sts. Each set is cut in halves by a hash of the rows' ids; a classifier is
-trained on one half, its threshold set for 5 % false alarms within that half, and measured on the other; then the other way
-round. What was chosen by hand (features, their weights) was chosen by cross-validation on the first half of toxic_ko.
+trained on one half, its threshold set for 5 % false alarms within that half, and measured on the other; then the other
+way round. What was chosen by hand (features, their weights) was chosen by cross-validation on toxic_ko's first half.
 
 harmful_prompts_ko has no harmless rows: questions of ko_qa and parakqc take their place, so such a classifier may learn
 how a source writes as well as what is harmful. How many harmless texts of sources that it has never seen it takes for
@@ -161,24 +161,17 @@ def curve(rows: Sequence[Identified], encoder: Encoder) -> dict[str, dict[str, A
     one, two = halves(rows)
     found: dict[str, dict[str, Any]] = {}
     for size in (*SIZES, len(one)):
-        aucs, recalls, fprs = [], [], []
-        for draw in range(1 if size == len(one) else 3):
-            chosen = sorted(one, key=lambda row: digest(f"{draw}{row.text}"))[:size]
-            figures = measured(chosen, two, encoder, {})
-            for name, values in (("auc", aucs), ("recall", recalls), ("fpr", fprs)):
-                values.append(figures[name]["value"])
-        found[str(size)] = {
-            "auc": mean(aucs),
-            "recall": mean(recalls),
-            "fpr": mean(fprs),
-        }
+        draws = 1 if size == len(one) else 3
+        figures = [measured(drawn(one, size, draw), two, encoder, {}) for draw in range(draws)]
+        names = ("auc", "recall", "fpr")
+        found[str(size)] = {n: round(statistics.fmean(f[n]["value"] for f in figures), 4) for n in names}
     everything = train([row for _, row in rows], encoder, name="found", fpr=FPR, test=0)
     found[f"{len(rows)}, cross-validated"] = {"auc": round(everything.figures.crossvalidated_auc.value, 4)}
     return found
 
 
-def mean(values: Sequence[float]) -> float:
-    return round(statistics.fmean(values), 4)
+def drawn(rows: list[Example], size: int, draw: int) -> list[Example]:
+    return sorted(rows, key=lambda row: digest(f"{draw}{row.text}"))[:size]
 
 
 def latency(rows: Sequence[Identified], encoder: Encoder) -> dict[str, dict[str, float]]:

@@ -71,7 +71,9 @@ def _counts(rows: Sequence[Whole], chosen: NDArray[np.bool_]) -> Whole:
 
 
 class Table:
-    """Rows of features: a dense part, and one with few entries a row.
+    """Rows of features: a dense part, and one with few entries a row, of length `BESIDE`.
+
+    A cell that weighs nothing has no column: a small set of texts has few that do.
 
     Args:
         dense: shape (rows, d).
@@ -80,16 +82,18 @@ class Table:
     """
 
     def __init__(self, dense: Float, rows: Sequence[Whole], weigh: Float | None) -> None:
-        self.dense, self.shape = dense, (len(dense), dense.shape[1] + (0 if weigh is None else len(weigh)))
-        self._ngrams = weigh is not None
+        columns = 0 if weigh is None else int(np.count_nonzero(weigh))
+        self.dense, self.shape, self._ngrams = dense, (len(dense), dense.shape[1] + columns), weigh is not None
         if weigh is None:
             return
+        column = np.cumsum(weigh > 0) - 1
         kept = [cells[weigh[cells] > 0] for cells in rows]
         counts = np.array([len(cells) for cells in kept], np.int64)
         cell, row = np.concatenate([*kept, np.empty(0, np.int64)]), np.repeat(np.arange(len(kept)), counts)
         values = weigh[cell]
         length = np.sqrt(np.bincount(row, values**2, minlength=len(kept)))
         values = BESIDE * values / np.maximum(length, 1e-12)[row]
+        cell = column[cell]
         self._by_row = _Runs(row, cell, values)
         order = np.argsort(cell, kind="stable")
         self._by_cell = _Runs(cell[order], row[order], values[order])

@@ -12,7 +12,7 @@ Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
 _STEPS = 50
-_CLOSE = 1e-5
+_CLOSE = 3e-5
 
 
 class Matrix(Protocol):

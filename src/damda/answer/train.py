@@ -144,8 +144,11 @@ class _Model:
         dim = len(self._mean)
         vectors = self._weights[:dim] * self._scale
         intercept = float(self._weights[-1] - self._mean @ vectors)
-        pair = None if self._telling is None else np.stack([self._telling, self._weights[dim:-1]]).astype(np.float32)
-        return vectors.astype(np.float32), pair, intercept
+        if self._telling is None:
+            return vectors.astype(np.float32), None, intercept
+        pair = np.stack([self._telling, np.zeros_like(self._telling)])
+        pair[1, self._telling > 0] = self._weights[dim:-1]
+        return vectors.astype(np.float32), pair.astype(np.float32), intercept
 
 
 def train(
