@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,15 +45,6 @@ class Topic:
     allow: bool
     examples: tuple[str, ...]
     threshold: float | None = None
-
-
-class Left(NamedTuple):
-    """An example as the others of its topic see it."""
-
-    topic: str
-    text: str
-    nearness: float
-    enough: bool
 
 
 def read(file: Path) -> tuple[Topic, ...]:
@@ -157,26 +148,10 @@ class Topics:
         space = self._space
         return space.nearness(self._encoder.encode(texts, kind="query"))
 
-    def left_out(self) -> list[Left]:
-        """Each example measured by the others of its topic: one that is not near enough says that they are too few, or
-        about too many things."""
-        found = []
-        for topic, threshold in zip(self.topics, self._thresholds, strict=True):
-            vectors = self._encoder.encode(topic.examples, kind="query")
-            for n, text in enumerate(topic.examples):
-                space = _Space(self._background, [np.delete(vectors, n, axis=0)])
-                near = float(space.nearness(vectors[[n]])[0, 0])
-                found.append(Left(topic.name, text, near, near >= threshold))
-        return found
-
-    @cached_property
-    def _background(self) -> NDArray[np.float32]:
-        return self._encoder.encode(SENTENCES, kind="query")
-
     @cached_property
     def _space(self) -> "_Space":
         vectors = [self._encoder.encode(topic.examples, kind="query") for topic in self.topics]
-        return _Space(self._background, vectors)
+        return _Space(self._encoder.encode(SENTENCES, kind="query"), vectors)
 
 
 class _Space:
