@@ -460,3 +460,11 @@ def test_weights_are_plain_numbers(trained: Trained) -> None:
     weights: Weights = trained.weights
     assert weights.vectors.dtype == np.float32 and weights.vectors.shape == (32,)
     assert weights.ngrams is None or weights.ngrams.shape == (2, 1 << BITS)
+
+
+def test_of_too_many_examples_the_rare_ones_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("damda.answer.train.MOST", 100)
+    few = [row for n, row in enumerate(rows(400)) if not row.positive or n % 16 == 0]
+    trained = train(few, WordEncoder(), name="rude")
+    assert (trained.counts["positive"], trained.counts["negative"]) == (50, 50)
+    assert any("100 of 450 examples were used" in note for note in trained.notes)

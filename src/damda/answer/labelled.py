@@ -61,6 +61,7 @@ def read(path: Path, positive: str = "") -> Examples:
         raw = path.read_bytes()
     except OSError as error:
         raise ReadError(f"{path}: {error.strerror}") from error
+    positive = _label(positive)
     table = path.suffix.lower() in (".csv", ".tsv")
     rows = [(text, label) for text, label in (_table if table else _lines)(path, raw) if text]
     words = _words(path, Counter(label for _, label in rows), positive)

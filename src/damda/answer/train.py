@@ -179,8 +179,8 @@ def train(
     if not isinstance(examples, Examples):
         examples = unique(examples)
     rows, notes = _sound(examples)
-    order = _shuffled([row.text for row in rows], seed)
-    rows = [rows[n] for n in order[:MOST]]
+    rows = [rows[n] for n in _shuffled([row.text for row in rows], seed)]
+    rows = [rows[n] for n in _most([row.positive for row in rows], MOST)]
     positive = np.array([row.positive for row in rows])
     aside = _part(positive, test)
     whole = _features([row.text for row in rows], positive, encoder, progress)
@@ -234,6 +234,16 @@ def _shuffled(texts: Sequence[str], seed: int) -> list[int]:
     return sorted(range(len(texts)), key=lambda n: keys[n])
 
 
+def _most(positive: Sequence[bool], most: int) -> NDArray[np.int64]:
+    """Where the first so many rows stand, in order; of a rare class all, up to half of them."""
+    labels = np.array(positive)
+    if len(labels) <= most:
+        return np.arange(len(labels))
+    rare = labels == (labels.sum() * 2 <= len(labels))
+    few = np.flatnonzero(rare)[: most // 2]
+    return np.sort(np.concatenate([few, np.flatnonzero(~rare)[: most - len(few)]]))
+
+
 def _part(positive: Bool, share: float) -> Bool:
     """The first share of each class, in an order that is random already."""
     part = np.zeros(len(positive), bool)
@@ -263,18 +273,14 @@ def _features(texts: Sequence[str], positive: Bool, encoder: Encoder, progress: 
 
 def _choose(learnt: _Features, progress: Progress) -> tuple[bool, float, dict[str, float]]:
     """With n-grams or without, and how strong a penalty: what has the greatest mean AUC over the folds."""
-    if len(learnt.positive) > _CHOSEN_ON:
-        # Rows are in random order; both classes keep their share.
-        learnt = learnt.rows(np.flatnonzero(_part(learnt.positive, _CHOSEN_ON / len(learnt.positive))))
+    learnt = learnt.rows(_most(learnt.positive.tolist(), _CHOSEN_ON))
     folds = _folds(learnt.positive)
     found: dict[tuple[bool, float], list[float]] = {}
     for ngrams in (False, True):
         for fold in range(FOLDS):
             progress("choosing", FOLDS * ngrams + fold, 2 * FOLDS)
-            model, held = (
-                _Model(learnt.rows(np.flatnonzero(folds != fold)), ngrams),
-                learnt.rows(np.flatnonzero(folds == fold)),
-            )
+            model = _Model(learnt.rows(np.flatnonzero(folds != fold)), ngrams)
+            held = learnt.rows(np.flatnonzero(folds == fold))
             table = model.table(held)
             for strength in STRENGTHS:
                 model.fit(strength)
