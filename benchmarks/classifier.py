@@ -60,7 +60,7 @@ def main() -> None:
         "harmful_prompts_ko": both_halves(harmful, encoder, {"harmless, of another source": others}),
         "injection_ko": whole(examples(safety["injection_ko"]), encoder),
         "toxic_ko_learning_curve": curve(toxic, encoder),
-        "milliseconds_a_check": latency(toxic, real),
+        "milliseconds_a_check": latency(toxic, ordinary["ko_qa"][:500], real),
     }
     print(json.dumps(result, indent=1))
     machine.save("classifier", result)
@@ -174,23 +174,23 @@ def drawn(rows: list[Example], size: int, draw: int) -> list[Example]:
     return sorted(rows, key=lambda row: digest(f"{draw}{row.text}"))[:size]
 
 
-def latency(rows: Sequence[Identified], encoder: Encoder) -> dict[str, dict[str, float]]:
+def latency(rows: Sequence[Identified], questions: list[str], encoder: Encoder) -> dict[str, dict[str, float]]:
     """Of single checks, one after another: the query's encoding, and the whole check with it."""
     one, two = halves(rows)
     trained = train(unique(one), encoder, name="found", fpr=FPR, test=0)
     with tempfile.TemporaryDirectory() as folder:
         trained.save(Path(folder) / "found")
         guard = Classifier.load(Path(folder) / "found", encoder)
-    texts = [row.text for row in two[:500]]
+    comments = [row.text for row in two[:500]]
     remembered = Remembering(encoder)
-    remembered.encode(texts, kind="query")
+    remembered.encode(questions, kind="query")
     without = Classifier(trained.weights, remembered)
-    checks: dict[str, Callable[[str], object]] = {
-        "encoding alone": lambda text: encoder.encode([text], kind="query"),
-        "whole check": guard.check,
-        "check of an encoded text": without.check,
+    return {
+        "a question, encoding alone": times(lambda text: encoder.encode([text], kind="query"), questions),
+        "a question": times(guard.check, questions),
+        "a question that is encoded already": times(without.check, questions),
+        "a comment of toxic_ko": times(guard.check, comments),
     }
-    return {name: times(check, texts) for name, check in checks.items()}
 
 
 def times(check: Callable[[str], object], texts: Sequence[str]) -> dict[str, float]:
