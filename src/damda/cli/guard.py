@@ -1,4 +1,4 @@
-"""`damda guard`."""
+"""`damda guard train`; the other commands of `damda guard` stand in ``checks.py``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +10,9 @@ from damda.cli.app import ConfigFlag, JsonFlag, QuietFlag, SetFlag, app, flags
 if TYPE_CHECKING:
     from damda.answer.train import Trained
 
-guard = typer.Typer(no_args_is_help=True, help="Guards: train a classifier of your own.")
+guard = typer.Typer(
+    no_args_is_help=True, help="Guards: what they do to the lines of a file, and a classifier of your own."
+)
 app.add_typer(guard, name="guard")
 
 
