@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -148,6 +149,8 @@ class OnnxEncoder:
         self._threads = threads or os.cpu_count() or 1
         self._lock = threading.Lock()
         self._loaded: _Loaded | None = None
+        # A question is encoded for its guards, the cache and the search: once is enough.
+        self._single = lru_cache(maxsize=256)(lambda text, kind: self._encode([text], kind))
 
     @property
     def dim(self) -> int:
@@ -168,6 +171,11 @@ class OnnxEncoder:
 
     def encode(self, texts: Sequence[str], *, kind: Kind) -> NDArray[np.float32]:
         """Unit vectors, shape (len(texts), dim). Longer texts are cut at the model's window."""
+        if len(texts) == 1:
+            return self._single(texts[0], kind).copy()
+        return self._encode(texts, kind)
+
+    def _encode(self, texts: Sequence[str], kind: Kind) -> NDArray[np.float32]:
         prefix = self._prefix(kind)
         found = self.load().tokenizer.encode_batch_fast([prefix + nfc(text) for text in texts])
         tokens = [self._cut(e.ids) for e in found]
