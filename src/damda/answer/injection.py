@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from damda.answer.disguise import Plain, figures_read, hidden, plain
-from damda.answer.instructions import commands, kinds
+from damda.answer.instructions import POLITE
+from damda.answer.instructions_en import ENGLISH, OTHER, bids
+from damda.answer.instructions_ko import KOREAN, squashed
 from damda.korean import sentences
 from damda.types import MASK, Found, Hit, Verdict
 
@@ -63,6 +65,22 @@ def planted(text: str) -> list[Found]:
     return sorted(set(found), key=lambda one: (one.start, one.end, one.rule))
 
 
+_HANGUL = re.compile("[가-힣]")
+_LATIN = re.compile("[a-z]{3}")
+
+
+def kinds(sentence: str) -> list[str]:
+    """Kinds of instruction in a sentence in lower case without disguise, the surest first; none in others."""
+    found = KOREAN.kinds(squashed(sentence)) if _HANGUL.search(sentence) else []
+    if _LATIN.search(sentence):
+        found += ENGLISH.kinds(sentence)
+    return found or OTHER.kinds(sentence)
+
+
+def _commands(sentence: str) -> bool:
+    return KOREAN.mood(squashed(sentence)) >= POLITE or bids(sentence)
+
+
 def _tells(text: str) -> bool:
     read = plain(text)
     return any(kinds(read.text[start:end]) for start, end in sentences(read.text))
@@ -80,7 +98,7 @@ def _told(read: Plain, spans: Sequence[tuple[int, int]]) -> Iterator[Found]:
         near = "\n" not in read.text[last:start]
         if said:
             yield Found(said[0], start, end)
-        elif before and near and commands(sentence):
+        elif before and near and _commands(sentence):
             yield Found(before, start, end)
             said = [before]
         before, last = said[0] if said else "", end
@@ -127,7 +145,7 @@ def _unseen(read: Plain, told: Sequence[Found]) -> Iterator[Found]:
         for match in _COMMENT.finditer(read.text):
             inside = match[1] or match[2] or match[4] or ""
             if any(match.start() <= one.start < match.end() for one in told) or (
-                _SPOKEN_TO.search(inside) and commands(inside)
+                _SPOKEN_TO.search(inside) and _commands(inside)
             ):
                 yield Found("hidden", *match.span())
     if read.unseen:
