@@ -122,14 +122,18 @@ def _together(text: str, at: list[int] | None, unseen: bool) -> Plain:
     return Plain("".join(pieces), new, True)
 
 
+_FIGURE = re.compile("[a-z][0134578@$!|]{1,2}[a-z]")
 _FIGURES = re.compile(r"\b(?=[a-z]*[0134578@$!|])(?=[0134578@$!|]*[a-z])[a-z0134578@$!|]{3,}")
 _LETTERS = str.maketrans("0134578@$!|", "oieastbasil")
 
 
-def figures_read(text: str) -> str | None:
-    """ "1gn0r3 4ll" as "ignore all", of the same length; None unless two words and more mix letters and figures."""
-    if len(_FIGURES.findall(text)) < 2:
-        return None
+def has_figures(text: str) -> bool:
+    """Whether figures stand inside words, in a text in lower case."""
+    return bool(_FIGURE.search(text))
+
+
+def figures_read(text: str) -> str:
+    """ "1gn0r3 4ll" as "ignore all", of the same length."""
     return _FIGURES.sub(lambda match: match[0].translate(_LETTERS), text)
 
 
@@ -141,6 +145,8 @@ class Hidden(NamedTuple):
     text: str
 
 
+# No code is shorter, and few other words are as long: what follows is looked for only where there are such.
+_SPACED_CODE = re.compile(r"(?:[0-9a-f]{2}[ :,]){8}|(?:\\u[0-9a-f]{4} ){4}", re.IGNORECASE)
 _TAGS = re.compile("(?<!\U0001f3f4)[\U000e0020-\U000e007e]{4,}")
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{20,}={0,2}(?![A-Za-z0-9+/=])")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:[0-9a-fA-F]{2}[ :,]?){15,}[0-9a-fA-F]{2}(?![0-9A-Za-z])")
@@ -151,6 +157,7 @@ _ESCAPES = re.compile(
 # "ignore", "forget", "disregard", "instructions", "prompt", "reveal" as rot13 and from right to left.
 _ROT13 = re.compile(r"\b(?:vtaber|sbetrg|qvfertneq|vafgehpgvbaf?|cebzcg|erirny)\b", re.IGNORECASE)
 _BACKWARDS = re.compile(r"\b(?:erongi|tegrof|dragersid|s?noitcurtsni|tpmorp|laever)\b", re.IGNORECASE)
+_TURNED = "vtaber sbetrg qvfertneq vafgehpgvba cebzcg erirny erongi tegrof dragersid noitcurtsni tpmorp laever".split()
 _MOST = 4000
 """Characters of one run that are decoded: a picture in a data: URL is longer and says nothing."""
 
@@ -160,12 +167,16 @@ def hidden(text: str) -> Iterator[Hidden]:
     if not text.isascii():
         for run in _TAGS.finditer(text):
             yield Hidden(*run.span(), "".join(chr(ord(char) - 0xE0000) for char in run[0]))
-    for run in _BASE64.finditer(text):
-        yield from _said(run, _base64(run[0][:_MOST]))
-    for run in _HEX.finditer(text):
-        yield from _said(run, bytes.fromhex(re.sub("[ :,]", "", run[0])))
-    for run in _ESCAPES.finditer(text):
-        yield from _said(run, _unescaped(run[0]).encode("utf-8", "replace"))
+    if max(map(len, text.split()), default=0) >= 16 or _SPACED_CODE.search(text):
+        for run in _BASE64.finditer(text):
+            yield from _said(run, _base64(run[0][:_MOST]))
+        for run in _HEX.finditer(text):
+            yield from _said(run, bytes.fromhex(re.sub("[ :,]", "", run[0])))
+        for run in _ESCAPES.finditer(text):
+            yield from _said(run, _unescaped(run[0]).encode("utf-8", "replace"))
+    low = text.lower()
+    if not any(map(low.__contains__, _TURNED)):
+        return
     for pattern, read in ((_ROT13, lambda line: codecs.encode(line, "rot13")), (_BACKWARDS, lambda line: line[::-1])):
         ends = -1
         for match in pattern.finditer(text):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from damda.answer.disguise import Plain, figures_read, hidden, plain
+from damda.answer.disguise import Plain, figures_read, has_figures, hidden, plain
 from damda.answer.instructions import POLITE
 from damda.answer.instructions_en import ENGLISH, OTHER, bids
 from damda.answer.instructions_ko import KOREAN, squashed
@@ -65,16 +65,17 @@ def planted(text: str) -> list[Found]:
     return sorted(set(found), key=lambda one: (one.start, one.end, one.rule))
 
 
-_HANGUL = re.compile("[가-힣]")
 _LATIN = re.compile("[a-z]{3}")
 
 
 def kinds(sentence: str) -> list[str]:
     """Kinds of instruction in a sentence in lower case without disguise, the surest first; none in others."""
-    found = KOREAN.kinds(squashed(sentence)) if _HANGUL.search(sentence) else []
-    if _LATIN.search(sentence):
+    found = KOREAN.kinds(squashed(sentence)) if KOREAN.topics.search(sentence) else []
+    if _LATIN.search(sentence) and ENGLISH.topics.search(sentence):
         found += ENGLISH.kinds(sentence)
-    return found or OTHER.kinds(sentence)
+    if not found and OTHER.topics.search(sentence):
+        found = OTHER.kinds(sentence)
+    return found
 
 
 def _commands(sentence: str) -> bool:
@@ -93,15 +94,26 @@ def _told(read: Plain, spans: Sequence[tuple[int, int]]) -> Iterator[Found]:
     for start, end in spans:
         sentence = read.text[start:end]
         said = kinds(sentence)
-        if not said and (letters := figures_read(sentence)):
-            said = kinds(letters)
-        near = "\n" not in read.text[last:start]
-        if said:
-            yield Found(said[0], start, end)
-        elif before and near and _commands(sentence):
-            yield Found(before, start, end)
+        if not said and has_figures(sentence):
+            said = kinds(figures_read(sentence))
+        if not said and before and "\n" not in read.text[last:start] and _commands(sentence):
             said = [before]
+        if said:
+            yield Found(said[0], start, _until(sentence, start))
         before, last = said[0] if said else "", end
+
+
+# Korean imperatives behind which another sentence may begin without a stop.
+_ENDED = re.compile(r"(?:세요|십시오|시오|줘|줘요|[하해려]라|[할말]\s?것) (?=[가-힣a-z\d])")
+
+
+def _until(sentence: str, start: int) -> int:
+    """Where the instruction ends: at the sentence's end, or where a clause that tells nothing goes on without a stop."""
+    for match in _ENDED.finditer(sentence):
+        rest = sentence[match.end() :]
+        if kinds(sentence[: match.end() - 1]) and not kinds(rest) and not _commands(rest):
+            return start + match.end() - 1
+    return start + len(sentence)
 
 
 _TOKENS = re.compile(

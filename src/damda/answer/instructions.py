@@ -25,7 +25,10 @@ class Rule(NamedTuple):
     but: re.Pattern[str] | None
 
     def holds(self, text: str) -> bool:
-        return all(sign.search(text) for sign in self.signs) and not (self.but and self.but.search(text))
+        for sign in self.signs:
+            if not sign.search(text):
+                return False
+        return self.but is None or not self.but.search(text)
 
 
 class Sign(NamedTuple):
@@ -39,18 +42,19 @@ class Language(NamedTuple):
     """What is known of a language.
 
     Attributes:
-        topics: one of these stands in every sentence that instructs; looked for first, since that is quick.
+        topics: found in every sentence that instructs, spaces or not; to be looked for first, since that is quick.
         moods: for DUTY, POLITE and BLUNT what shows them; the strongest counts.
         rules: the surest first.
-        signs: what adds up where no rule holds; from ``enough`` on, the sentence is an "answer-steering" one.
+        signs: what adds up where no rule holds and ``core`` is found; from ``enough`` on, the sentence instructs.
         reports: where this is found, signs do not count.
     """
 
-    topics: tuple[str, ...]
+    topics: re.Pattern[str]
     moods: tuple[tuple[int, re.Pattern[str]], ...]
     rules: tuple[Rule, ...]
     signs: tuple[Sign, ...] = ()
     enough: float = 0.0
+    core: re.Pattern[str] | None = None
     reports: re.Pattern[str] | None = None
 
     def mood(self, text: str) -> int:
@@ -58,19 +62,20 @@ class Language(NamedTuple):
 
     def kinds(self, text: str) -> list[str]:
         """Kinds of instruction in a sentence, the surest first; none in others."""
-        if not any(map(text.__contains__, self.topics)):
-            return []
         mood = self.mood(text)
         found = [rule.kind for rule in self.rules if mood >= rule.mood and rule.holds(text)]
-        if not found and mood and self.signs and self.score(text, mood) >= self.enough:
+        if not found and mood and self.score(text, mood) >= self.enough:
             found = ["answer-steering"]
         return list(dict.fromkeys(found))
 
     def score(self, text: str, mood: int) -> float:
-        """The sum of the signs, the mood's among them; 0 for reports."""
-        if self.reports and self.reports.search(text):
+        """The sum of the signs, the mood's among them; 0 without ``core``, and for reports."""
+        if self.core is None or not self.core.search(text) or (self.reports and self.reports.search(text)):
             return 0.0
-        return (0.0, 1.0, 1.5, 2.0)[mood] + sum(sign.weight for sign in self.signs if sign.pattern.search(text))
+        return _MOODS[mood] + sum(sign.weight for sign in self.signs if sign.pattern.search(text))
+
+
+_MOODS = (0.0, 0.5, 1.5, 2.0)
 
 
 def compiled(pattern: str, names: Mapping[str, str]) -> re.Pattern[str]:

@@ -192,7 +192,7 @@ _SIGNS = (
     _sign(1.0, r"\bmodels?\b | \bagents?\b | \bwhoever\b"),
     _sign(0.5, r"\b(?:you|your)\b"),
     _sign(1.0, r"\b(?:the|your)\ users?\b"),
-    _sign(1.5, r"\b(?:answers?|responses?|repl(?:y|ies)|respond\w*|summar\w+|outputs?)\b | <clause>say\b"),
+    _sign(1.5, r"\b(?:answers?|responses?|repl(?:y|ies)|respond\w*|summar(?:y|ies|i[sz]ing|i[sz]es)|outputs?)\b | <clause>say\b"),
     _sign(1.0, r"\b(?:question|asked|query|asks)\b"),
     _sign(1.0, r"\b<what>"),
     _sign(1.0, r"\b(?:this|the)\ (?:document|text|paragraph|passage|page|message|article|candidate|notice|note)\b"),
@@ -203,10 +203,10 @@ _SIGNS = (
 )
 
 ENGLISH = Language(
-    topics=(
-        *"instruction prompt rule guideline direct command polic order restrict filter constraint guardrail safe ignor disregard forget".split(),
-        *"answer respon repl say summar user assistant bot llm model gpt pretend act imagine role your you http @ above previous".split(),
-        *"prior secret reveal ai obey task override developer document tool agent whoever dan jailbreak review positive".split(),
+    topics=re.compile(
+        "instruction|prompt|rule|guideline|direct|command|polic|order|restrict|filter|constraint|guardrail|safe|ignor|disregard|forget"
+        "|answer|respon|repl|say|summar|user|assistant|bot|llm|model|gpt|pretend|act|imagine|role|your|you|http|@|above|previous|prior"
+        "|secret|reveal|ai|obey|task|override|developer|document|tool|agent|whoever|dan|jail|review|text|functions|limit|evil|context"
     ),
     moods=(
         (BLUNT, compiled(r"<clause><verb>\b", _NAMES)),
@@ -215,7 +215,9 @@ ENGLISH = Language(
     ),
     rules=_RULES,
     signs=_SIGNS,
-    enough=4.75,
+    enough=4.5,
+    core=re.compile(r"\b(?:ai|llm|model|assistant|chat-?bot|bot|gpt|copilot|claude|gemini|agent|you|user|answer|respon|repl|summar|say|output"
+        r"|question|asked|whoever)"),
     reports=compiled("<about>", _NAMES),
 )
 
@@ -235,7 +237,7 @@ _OTHER = (
 )
 
 OTHER = Language(
-    topics=tuple("指示 命令 ルール プロンプト 規則 指令 提示 规则 要求 ignor verg missacht olvid descart oubli システム".split()),
+    topics=re.compile("指示|命令|ルール|プロンプト|規則|指令|提示|规则|要求|ignor|verg|missacht|olvid|descart|oubli|システム"),
     moods=(),
     rules=tuple(_rule(kind, STATED, pattern) for kind, pattern in _OTHER),
 )
