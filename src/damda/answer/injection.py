@@ -93,33 +93,35 @@ def _told(read: Plain, spans: Sequence[tuple[int, int]]) -> Iterator[Found]:
     last = 0
     for start, end in spans:
         sentence = read.text[start:end]
-        said = kinds(sentence)
+        said, length = _first(sentence)
         if not said and has_figures(sentence):
-            said = kinds(figures_read(sentence))
+            said, length = _first(figures_read(sentence))
         if not said and before and "\n" not in read.text[last:start] and _commands(sentence):
-            said = [before]
+            said, length = before, len(sentence)
         if said:
-            yield Found(said[0], start, _until(sentence, start))
-        before, last = said[0] if said else "", end
+            yield Found(said, start, start + length)
+        before, last = said, end
 
 
 # Korean imperatives behind which another sentence may begin without a stop.
-_ENDED = re.compile(r"(?:세요|십시오|시오|줘|줘요|[하해려]라|[할말]\s?것) (?=[가-힣a-z\d])")
+_ENDED = re.compile(r"(?:세요|십시오|시오|줘|줘요|[하해려어아여]라|[할말]\s?것|(?:출력|공개|대답|응답|답|무시|말|실행|전송)해)\s(?=[가-힣a-z\d])")
 
 
-def _until(sentence: str, start: int) -> int:
-    """Where the instruction ends: at the sentence's end, or where a clause that tells nothing goes on without a stop."""
+def _first(sentence: str) -> tuple[str, int]:
+    """The surest kind of instruction in a sentence, "" for none, and its length: up to where, with no stop, another
+    clause begins that tells nothing."""
+    said = kinds(sentence)
     for match in _ENDED.finditer(sentence):
-        rest = sentence[match.end() :]
-        if kinds(sentence[: match.end() - 1]) and not kinds(rest) and not _commands(rest):
-            return start + match.end() - 1
-    return start + len(sentence)
+        part, rest = sentence[: match.end() - 1], sentence[match.end() :]
+        if (found := kinds(part)) and not kinds(rest) and not _commands(rest):
+            return found[0], len(part)
+    return (said[0] if said else ""), len(sentence)
 
 
 _TOKENS = re.compile(
     r"""<\| \s* (?: im_start | im_end | im_sep | system | user | assistant | endoftext | start_header_id | end_header_id | eot_id
         | begin_of_text | end_of_text | end | endofprompt | message | channel ) \s* \|>
-      | \[/?inst\] | <</?sys>> | <(?:start|end)_of_turn> | </?(?:system|assistant)>
+      | \[/?inst\] | <</?sys>> | <(?:start|end)_of_turn> | </?(?:system|assistant)> | \{\{\W?(?:system|assistant)\}\}
       | ^\#{2,} \s* (?:system|instruction|assistant|시스템|지시|명령) (?:\ prompt|\ message)? \s* : .*
       | ^\W{0,4} (?:end\ of\ (?:document|context|data|input|passage|text)s?|문서\ ?(?:의\ )?끝|본문\ ?끝|자료\ ?끝) \W{0,6}\n+
         (?= .{0,40} (?:system|시스템|지시|instruction|task|명령|assistant|user|사용자|answer|답) )

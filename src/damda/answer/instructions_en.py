@@ -10,7 +10,7 @@ from damda.answer.instructions import BLUNT, DUTY, POLITE, STATED, Language, Sig
 
 # Where a verb without subject is an imperative: first in its clause.
 _CLAUSE = (
-    r"(?: ^\W* | [.:;,!?\-)\]>\u2014]\s* | \b(?:please|and|then|now|just|you\ to|to\ you|instead|also|so|simply|first|kindly"
+    r"(?: ^\W* | (?<=[가-힣])\ + | [.:;,!?\-)\]>\u2014]\s* | \b(?:please|and|then|now|just|you\ to|to\ you|instead|also|so|simply|first|kindly"
     r"|completely|hereby|immediately|but|or|always|only|ai|assistant|task|text)\ + )"
 )
 _MODAL = r"(?: \b(?:must|should|shall|will|have\ to|has\ to|need\ to|needs\ to)\ (?:always\ |never\ |only\ |now\ |not\ )? )"
@@ -19,7 +19,7 @@ _VERB = (
     " | cite | rate | rank | praise | refuse | include | give | describe | report | insist | call | delete | send | do\\ not"
     " | don't | never | follow | conclude | promote | add | append | insert | begin | start | end | repeat | show | reveal"
     " | ask | inform | persuade | convince | render | collect | post | complain | use | execute | insult | move | look\\ up"
-    " | encode | quote | paste | summari[sz]e | translate | pretend | act | ignore | forget | disregard )"
+    " | leave\\ out | omit | hide | avoid | make | drop | index | play | echo | encode | quote | paste | summari[sz]e | translate | pretend | act | ignore | forget | disregard )"
 )
 _NAMES = {
     "clause": _CLAUSE,
@@ -65,12 +65,13 @@ _RULES = (
     _rule(
         "override",
         STATED,
-        r"""\b(?:your|above|previous|prior|earlier|system|all)\b .{0,30} \b<what> .{0,40}
+        r"""\b(?:your|above|previous|prior|earlier|system|all|assistant(?:'s)?)\b .{0,30} \b<what> .{0,40}
         \b(?:no\ longer\ (?:apply|valid)|obsolete|superseded|void|cancell?ed|suspended|(?:are|is)\ off|do\ not\ apply
-        |been\ (?:reset|replaced|lifted|removed|changed|revoked)|has\ changed|were\ a\ (?:test|mistake)|expired)""",
-        r"\b(?:your|new|these|disregard|follow|instead|system|directives|above|guardrails)\b",
+        |(?:are|is|been)\ (?:hereby\ |now\ )?(?:reset|replaced|lifted|removed|changed|revoked|disabled)|has\ changed|were\ a\ (?:test|mistake)|expired)""",
+        r"\b(?:your|new|these|disregard|follow|instead|system|directives|above|guardrails|assistant|hereby)\b",
         but=r"\b(?:law|act|court|version|release)\b",
     ),
+    _rule("override", STATED, r"\b(?:you\ have|there\ are)\ no\ (?:prior|previous|earlier|more|other)\ (?:instruction|rule|restriction|guideline)"),
     _rule("override", STATED, r"\b(?:context|memory|instructions?)\b.{0,20}\b(?:reset|wiped|erased|cleared)\b", r"\byour\b"),
     _rule("override", STATED, r"\b(?:priority|precedence)\b.{0,20}\b(?:over|than|above)\b.{0,20}\b(?:system|your|previous|prior)\b.{0,10}\b(?:prompt|instruction|rule)"),
     _rule(
@@ -107,6 +108,11 @@ _RULES = (
         but=r"<about> | what\ is\ (?:a|the)\ | \bfor\ (?:installing|using|the)",
     ),
     _rule("prompt-leak", STATED, r"<clause>(?:repeat|print|output|copy|echo|recite)\b.{0,12}\b(?:everything|words|text|content|sentences|lines|all)\b.{0,10}\babove\b"),
+    _rule(
+        "prompt-leak",
+        STATED,
+        r"\b(?:see|know|share|wording|exact|verbatim|read)\b .{0,30} \byour\ (?:system|initial|hidden|original|secret)\ (?:instruction|prompt|message)",
+    ),
     _rule("prompt-leak", STATED, r"\bwhat\b.{0,10}\b(?:were|are|have)\ you\b.{0,8}\b(?:told|instructed|given)\b | \b(?:my|the)\ instructions\ (?:to|for)\ you\b"),
     _rule(
         "prompt-leak",
@@ -130,6 +136,7 @@ _RULES = (
         |hacker|content\ polic\w*|limits?|persona|do\ anything|(?:no|without)\ rules|administrator\ of\ this|malicious|villain|pirate)\b""",
         but=r"\b(?:rate\ limit|proxy)",
     ),
+    _rule("role", BLUNT, r"<clause>(?:speak|talk|answer|respond|act|behave|play)\ (?:as|like|the\ part\ of)\ (?:if\ you\ were\ )?an?\ <ai>"),
     _rule("role", STATED, r"\bi\ am\ (?:your|the)\ (?:developer|creator|administrator|admin|owner)\b", r"\b(?:authori[sz]e|turn\ off|disable|safety|reveal|ignore|obey)"),
     _rule("role", STATED, r"\b(?:dan|it|ai)\ has\ no\ (?:limits|rules|restrictions)\b"),
     _rule(
@@ -199,6 +206,8 @@ _SIGNS = (
     _sign(0.75, r"\b(?:always|never|only|nothing\ (?:but|else)|regardless|whatever|no\ matter|every|all|instead|from\ now\ on|refuse|everything)\b"),
     _sign(0.75, r"(?:(?<=[\s:])|^)['\"\u2018\u201c].{1,60}['\"\u2019\u201d]"),
     _sign(1.0, r"\b(?:claim|recommend|praise|rate|rank|complain|insult|lie|lies|false|fraud\w*|competitors?|pirate|nonsense|banana|positive|best|caps)\b"),
+    _sign(1.0, r"\b(?:opposite|incorrect|wrong|fake|untrue|lying|trust\w*|distrust|criticism|negative)\b"),
+    _sign(1.0, r"\b(?:when|if|before|after)\ (?:you|it|they)\ (?:summari[sz]e|answer|respond|reply|read|can\ read)"),
     _sign(1.0, r"https?://|[\w.]+@[\w.]+"),
 )
 
@@ -218,7 +227,7 @@ ENGLISH = Language(
     enough=4.5,
     core=re.compile(r"\b(?:ai|llm|model|assistant|chat-?bot|bot|gpt|copilot|claude|gemini|agent|you|user|answer|respon|repl|summar|say|output"
         r"|question|asked|whoever)"),
-    reports=compiled("<about>", _NAMES),
+    reports=compiled(r"<about> | \w\( | [{};] | \s=\s", _NAMES),
 )
 
 
