@@ -104,7 +104,7 @@ def _told(read: Plain, spans: Sequence[tuple[int, int]]) -> Iterator[Found]:
 
 
 # Korean imperatives behind which another sentence may begin without a stop.
-_ENDED = re.compile(r"(?:세요|십시오|시오|줘|줘요|[하해려어아여]라|[할말]\s?것|(?:출력|공개|대답|응답|답|무시|말|실행|전송)해)\s(?=[가-힣a-z\d])")
+_ENDED = re.compile(r"(?:세요|십시오|시오|줘|줘요|[하해려어아여]라|[할말]\s?것)\s(?=[가-힣a-z\d])")
 
 
 def _first(sentence: str) -> tuple[str, int]:
@@ -149,8 +149,9 @@ _COMMENT = re.compile(
     re.VERBOSE | re.MULTILINE | re.DOTALL,
 )
 _SPOKEN_TO = re.compile(
-    r"\b(?:ai|llm|assistant|chat-?bot|language models?|gpt|system)s?\b|인공지능|언어 ?모델|챗봇|어시스턴트|비서|에이전트|시스템"
+    r"\b(?:ai|llm|assistant|chat-?bot|language models?|gpt|system)s?\b|인공지능|언어 ?모델|챗봇|\b봇|어시스턴트|비서|에이전트|시스템"
 )
+_LABEL = re.compile(r"\s*(?:ai|llm|assistant|chat-?bot|gpt|system|인공지능|챗봇|시스템|비서|어시스턴트)\s*:\s*\S+\s+\S+\s+\S")
 
 
 def _unseen(read: Plain, told: Sequence[Found]) -> Iterator[Found]:
@@ -159,7 +160,7 @@ def _unseen(read: Plain, told: Sequence[Found]) -> Iterator[Found]:
         for match in _COMMENT.finditer(read.text):
             inside = match[1] or match[2] or match[4] or ""
             if any(match.start() <= one.start < match.end() for one in told) or (
-                _SPOKEN_TO.search(inside) and _commands(inside)
+                _SPOKEN_TO.search(inside) and _commands(inside) or _LABEL.match(inside)
             ):
                 yield Found("hidden", *match.span())
     if read.unseen:

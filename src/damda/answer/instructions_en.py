@@ -87,6 +87,8 @@ _RULES = (
         r"\b(?:instead|only|new|obey|above|previous)\b",
         but=r"\bto\ (?:install|build|set)",
     ),
+    _rule("override", STATED, r"<bid>(?:do\ not|don't|never|stop)\ (?:read|process|summari[sz]e|processing|reading)\ (?:the\ rest|this|the\ remaining|any\ more)"),
+    _rule("override", STATED, r"\byou\ (?:were|have\ been)\ (?:told|taught|instructed)\b.{0,20}\b(?:wrong|false|obsolete|invalid|a\ lie|outdated)\b"),
     _rule("override", STATED, r"\b(?:listen|answer)\ (?:only|exclusively)\ to\ me\b | \bobey\ me\b | \bawait\ my\ (?:orders|commands)\b | \bdo\ (?:exactly\ )?what\ i\ (?:say|tell)"),
     _rule("override", STATED, r"\b(?:do\ not|don't|never|instead\ of|without)\ (?:answer|respond|reply)(?:ing|ing\ to)?\ (?:to\ )?(?:the\ |any\ )?(?:user|question)"),
     _rule(
@@ -102,7 +104,7 @@ _RULES = (
         r"""<bid>(?:reveal|print|output|show|repeat|display|list|dump|tell\ (?:me|us)|give\ (?:me|us)|leak|summari[sz]e|translate|append|share
           |expose|write|copy|echo|recite|disclose|what\ (?:are|is|were)|state|encode|paste|quote|complete)\b .{0,30}
         (?: \b(?:system|hidden|initial|secret|confidential|developer)\s*(?:prompt|instruction|message|rules|guideline|directive)s?\b
-          | \byour\b.{0,30}\b(?:prompt|instructions?|guidelines?|rules|directives|configuration|system\ message)\b
+          | \byour\b.{0,30}\b(?:prompt|instructions?|guidelines?|rules|directives|configuration|system\ message|context)\b
           | \b(?:rules|instructions|prompt|text|message)\b.{0,20}\b(?:you\ (?:were|have\ been|received|got)|developers?\ gave
             |before\ this\ conversation) )""",
         but=r"<about> | what\ is\ (?:a|the)\ | \bfor\ (?:installing|using|the)",
@@ -130,13 +132,13 @@ _RULES = (
     _rule(
         "role",
         STATED,
-        r"""<bid>(?:act\ as|pretend|role-?play|imagine|simulate|assume\ the\ (?:role|persona|identity)|behave|speak\ as|act|switch\ to|enable|enter
+        r"""(?:<bid>|\byou\ )(?:act\ as|pretend|role-?play|imagine|simulate|assume\ the\ (?:role|persona|identity)|behave|speak\ as|act|switch\ to|enable|enter
           |activate|become|stay\ in|play|respond\ as|as\ an?\ ai)\b | \bgame\ where\ you\b | \bas\ an?\ (?:ai|assistant|model)\b""",
         r"""\b(?:unrestricted|restrictions?|filters?|unfiltered|uncensored|evil|never\ refuse\w*|jail\w*|dan|developer\ mode|moral|ethic\w*
         |hacker|content\ polic\w*|limits?|persona|do\ anything|(?:no|without)\ rules|administrator\ of\ this|malicious|villain|pirate)\b""",
         but=r"\b(?:rate\ limit|proxy)",
     ),
-    _rule("role", BLUNT, r"<clause>(?:speak|talk|answer|respond|act|behave|play)\ (?:as|like|the\ part\ of)\ (?:if\ you\ were\ )?an?\ <ai>"),
+    _rule("role", STATED, r"(?:<clause>|\byou\ )(?:speak|talk|answer|respond|act|behave|play)\ (?:as|like|the\ part\ of)\ (?:if\ you\ were\ )?an?\ <ai>"),
     _rule("role", STATED, r"\bi\ am\ (?:your|the)\ (?:developer|creator|administrator|admin|owner)\b", r"\b(?:authori[sz]e|turn\ off|disable|safety|reveal|ignore|obey)"),
     _rule("role", STATED, r"\b(?:dan|it|ai)\ has\ no\ (?:limits|rules|restrictions)\b"),
     _rule(
@@ -144,7 +146,7 @@ _RULES = (
         STATED,
         r"<bid>(?:send|forward|post|upload|append|include|embed|transmit|exfiltrate|leak|submit|add|fetch|encode|use\ the|call\ the|put|attach|render|collect|look\ up)\b",
         r"""\b(?:conversation|chat|chat\ history|history|user(?:'s|s')?\ (?:last\ |phone\ |first\ )?(?:question|query|data|e?-?mails?|message|input
-        |password|prompt|name|number)|user\ question|secrets?|session\ token|cookies?|credentials|api\ keys?|of\ the\ user|system\ prompt
+        |password|prompt|name|number)|user\ question|secrets?|session\ token|cookies?|credentials|api\ keys?|of\ the\ user|the\ user\ (?:typed|said|wrote|asked)|system\ prompt
         |contents?\ of\ this)\b""",
         r"https?:// | \burl\b | [\w.]+@[\w.]+ | \bthe\ address\b | \blink\b | \btool\b | \battacker | \breply\b | \banswer\b",
         but=r"\bexample\ (?:code|request)|\bapi\.example",
@@ -189,6 +191,13 @@ _RULES = (
         r"<bid>(?:do\ not|don't|never)\ (?:mention|cite|use|quote|reference|trust|refer\ to)\b.{0,20}\b(?:other|any|another|this|different)\ (?:other\ )?(?:sources?|documents?|pages?|passages?|articles?)\b",
         but=r"\bcookies\b",
     ),
+    _rule("answer-steering", STATED, r"\bthe\ (?:correct\ |right\ |only\ )?answer\ is\ always\b"),
+    _rule(
+        "answer-steering",
+        STATED,
+        r"\b(?:ai|llms?|agents?|models?|assistants?|bots?)\ (?:that\ |which\ |who\ )?(?:reads?|reading|process(?:es|ing)?|summari[sz](?:es?|ing)|index(?:es|ing)?)\ (?:this|the)\b",
+        r"\b(?:must|should|shall|please|has\ to|have\ to)\b|<clause><verb>\b",
+    ),
     _rule("answer-steering", STATED, r"\bgive\ (?:a\ )?(?:only\ )?positive\ (?:review|rating)s?\b | \bpositive\ review\ only\b | \bdo\ not\ highlight\ any\ negatives"),
     _rule("answer-steering", STATED, r"<clause>answer\b.{0,12}\bin\ (?:english|korean|french|japanese|\w+ish)\ that\b"),
 )
@@ -215,7 +224,7 @@ ENGLISH = Language(
     topics=re.compile(
         "instruction|prompt|rule|guideline|direct|command|polic|order|restrict|filter|constraint|guardrail|safe|ignor|disregard|forget"
         "|answer|respon|repl|say|summar|user|assistant|bot|llm|model|gpt|pretend|act|imagine|role|your|you|http|@|above|previous|prior"
-        "|secret|reveal|ai|obey|task|override|developer|document|tool|agent|whoever|dan|jail|review|text|functions|limit|evil|context"
+        "|secret|reveal|ai|obey|task|override|developer|document|tool|agent|whoever|dan|jail|review|text|functions|limit|evil|context|follow|instead|execute|passage|source|cite"
     ),
     moods=(
         (BLUNT, compiled(r"<clause><verb>\b", _NAMES)),
@@ -227,7 +236,7 @@ ENGLISH = Language(
     enough=4.5,
     core=re.compile(r"\b(?:ai|llm|model|assistant|chat-?bot|bot|gpt|copilot|claude|gemini|agent|you|user|answer|respon|repl|summar|say|output"
         r"|question|asked|whoever)"),
-    reports=compiled(r"<about> | \w\( | [{};] | \s=\s", _NAMES),
+    reports=compiled(r"<about> | \w\( | ;$ | \s=\s", _NAMES),
 )
 
 
