@@ -9,9 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from damda.answer.disguise import Plain, figures_read, has_figures, hidden, plain
-from damda.answer.instructions import POLITE
-from damda.answer.instructions_en import ENGLISH, OTHER, bids
-from damda.answer.instructions_ko import KOREAN, squashed
+from damda.answer.instructions import commands, kinds
 from damda.korean import sentences
 from damda.types import MASK, Found, Hit, Verdict
 
@@ -65,23 +63,6 @@ def planted(text: str) -> list[Found]:
     return sorted(set(found), key=lambda one: (one.start, one.end, one.rule))
 
 
-_LATIN = re.compile("[a-z]{3}")
-
-
-def kinds(sentence: str) -> list[str]:
-    """Kinds of instruction in a sentence in lower case without disguise, the surest first; none in others."""
-    found = KOREAN.kinds(squashed(sentence)) if KOREAN.topics.search(sentence) else []
-    if _LATIN.search(sentence) and ENGLISH.topics.search(sentence):
-        found += ENGLISH.kinds(sentence)
-    if not found and OTHER.topics.search(sentence):
-        found = OTHER.kinds(sentence)
-    return found
-
-
-def _commands(sentence: str) -> bool:
-    return KOREAN.mood(squashed(sentence)) >= POLITE or bids(sentence)
-
-
 def _tells(text: str) -> bool:
     read = plain(text)
     return any(kinds(read.text[start:end]) for start, end in sentences(read.text))
@@ -96,7 +77,7 @@ def _told(read: Plain, spans: Sequence[tuple[int, int]]) -> Iterator[Found]:
         said, length = _first(sentence)
         if not said and has_figures(sentence):
             said, length = _first(figures_read(sentence))
-        if not said and before and "\n" not in read.text[last:start] and _commands(sentence):
+        if not said and before and "\n" not in read.text[last:start] and commands(sentence):
             said, length = before, len(sentence)
         if said:
             yield Found(said, start, start + length)
@@ -113,7 +94,7 @@ def _first(sentence: str) -> tuple[str, int]:
     said = kinds(sentence)
     for match in _ENDED.finditer(sentence):
         part, rest = sentence[: match.end() - 1], sentence[match.end() :]
-        if (found := kinds(part)) and not kinds(rest) and not _commands(rest):
+        if (found := kinds(part)) and not kinds(rest) and not commands(rest):
             return found[0], len(part)
     return (said[0] if said else ""), len(sentence)
 
@@ -151,7 +132,9 @@ _COMMENT = re.compile(
 _SPOKEN_TO = re.compile(
     r"\b(?:ai|llm|assistant|chat-?bot|language models?|gpt|system)s?\b|인공지능|언어 ?모델|챗봇|\b봇|어시스턴트|비서|에이전트|시스템"
 )
-_LABEL = re.compile(r"\s*(?:ai|llm|assistant|chat-?bot|gpt|system|인공지능|챗봇|시스템|비서|어시스턴트)\s*:\s*\S+\s+\S+\s+\S")
+_LABEL = re.compile(
+    r"\s*(?:ai|llm|assistant|chat-?bot|gpt|system|인공지능|챗봇|시스템|비서|어시스턴트)\s*:\s*\S+\s+\S+\s+\S"
+)
 
 
 def _unseen(read: Plain, told: Sequence[Found]) -> Iterator[Found]:
@@ -160,7 +143,7 @@ def _unseen(read: Plain, told: Sequence[Found]) -> Iterator[Found]:
         for match in _COMMENT.finditer(read.text):
             inside = match[1] or match[2] or match[4] or ""
             if any(match.start() <= one.start < match.end() for one in told) or (
-                _SPOKEN_TO.search(inside) and _commands(inside) or _LABEL.match(inside)
+                _SPOKEN_TO.search(inside) and commands(inside) or _LABEL.match(inside)
             ):
                 yield Found("hidden", *match.span())
     if read.unseen:
