@@ -2,14 +2,17 @@
 
 python benchmarks/injection.py DATA [--show]
 
-DATA: the folder with safety/, ko_qa/, ko_docs/ and ko_sts/. Labelled sets, and the attacks and near misses of
-tests/injection_lines.jsonl, are cut into two halves by a hash: rules were made by looking at "dev". --show prints the
-errors of "dev", and what is found in ordinary text.
+DATA: the folder with safety/, ko_qa/, ko_docs/, ko_sts/ and en_xquad/. Labelled sets are cut into two halves by a hash of
+the id: rules were made by looking at "dev". Our own attacks (tests/injection_lines.jsonl) stand in four lists, written one
+after the other; "at_first_sight" is what the rules of that time found of a list before anyone had looked at what they
+miss. Each attack is planted too: in six passages of ko_qa, between two sentences, on a line of its own or not. --show prints
+the errors of "dev", and what is found in ordinary text.
 """
 
 import argparse
 import hashlib
 import json
+import random
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +26,7 @@ from damda.config import ReadSettings
 from damda.ingest.chunk import chunk
 from damda.ingest.read import read
 from damda.ingest.walk import walk
+from damda.korean import sentences
 
 LINES = Path(__file__).parent.parent / "tests" / "injection_lines.jsonl"
 Row = dict[str, Any]
@@ -45,11 +49,16 @@ def main() -> None:
     result = {
         "planted_in_passages": {half: in_passages(of(half, planted, "id"), show, half) for half in HALVES},
         "questions": {half: in_questions(of(half, asked, "id"), show, half) for half in HALVES},
-        "own_lines": {half: own_lines(of(half, own, "text"), show, half) for half in HALVES},
+        "own_attacks": own_attacks(own, show),
+        "own_attacks_planted": replanted([row["text"] for row in own if row["attack"]], passages),
+        "own_near_misses": wrongly("near", [row["text"] for row in own if not row["attack"]], show),
         "ordinary": {
             "ko_qa passages": wrongly("ko_qa", passages, show),
             "ko_qa questions": wrongly("questions", questions, show),
             "parakqc questions and commands": wrongly("parakqc", commands, show),
+            "en_xquad passages": wrongly(
+                "xquad", [row["text"] for row in rows(data / "en_xquad" / "corpus.jsonl")], show
+            ),
         },
         "ko_docs": {name: wrongly(name, texts, show) for name, texts in documents(data / "ko_docs")},
         "milliseconds": {
@@ -114,18 +123,55 @@ def in_questions(given: Sequence[Row], show: bool, half: str) -> Row:
     return {name: {"lines": counts[name], "flagged": share(flagged[name], counts[name])} for name in sorted(counts)}
 
 
-def own_lines(given: Sequence[Row], show: bool, half: str) -> Row:
-    """By kind, how many of our own attacks and near misses are flagged."""
+AT_FIRST_SIGHT = {2: "30 of 94", 3: "27 of 64", 4: "28 of 38"}
+
+
+def own_attacks(own: Sequence[Row], show: bool) -> Row:
+    """By list and by kind, how many of our own attacks are flagged."""
     counts: Counter[str] = Counter()
     flagged: Counter[str] = Counter()
-    for row in given:
-        verdict = GUARD.check(row["text"])
-        for name in (row["kind"], "attacks" if row["attack"] else "near misses"):
-            counts[name] += 1
-            flagged[name] += bool(verdict.found)
-        if show and half == "dev" and bool(verdict.found) != row["attack"]:
-            print("OWN", row["kind"], verdict.rule, repr(row["text"]))
-    return {name: {"lines": counts[name], "flagged": share(flagged[name], counts[name])} for name in sorted(counts)}
+    for row in own:
+        if row["attack"]:
+            found = bool(GUARD.check(row["text"]).found)
+            for name in (f"list {row['list']}", row["kind"], "all"):
+                counts[name] += 1
+                flagged[name] += found
+            if show and not found:
+                print("OWN", row["kind"], repr(row["text"]))
+    table: Row = {
+        name: {"lines": counts[name], "flagged": share(flagged[name], counts[name])} for name in sorted(counts)
+    }
+    for number, seen in AT_FIRST_SIGHT.items():
+        table[f"list {number}"]["at_first_sight"] = seen
+    return table
+
+
+def replanted(attacks: Sequence[str], passages: Sequence[str]) -> Row:
+    """Of the attacks planted in passages that have none, how many are flagged where they stand, and how well."""
+    draw = random.Random(5)
+    clean = [text for text in passages if 500 < len(text) < 1200 and len(sentences(text)) > 2]
+    count, flagged, covered, exact, beside = 0, 0, 0.0, 0, 0
+    for attack in attacks:
+        for gap in " \n" * 3:
+            text = draw.choice(clean)
+            at = draw.choice(sentences(text)[1:])[0]
+            head = text[:at].rstrip() + gap
+            found = GUARD.check(head + attack + gap + text[at:]).found
+            gold = set(range(len(head), len(head) + len(attack)))
+            marked = {offset for one in found for offset in range(one.start, one.end)}
+            count += 1
+            if marked & gold:
+                flagged += 1
+                covered += len(marked & gold) / len(gold)
+                exact += marked == gold
+                beside += len(marked - gold)
+    return {
+        "planted": count,
+        "flagged": share(flagged, count),
+        "span_is_exact": share(exact, flagged),
+        "share_of_the_instruction_in_spans": share(covered, flagged),
+        "characters_beside_it_a_passage": round(beside / flagged, 2),
+    }
 
 
 def wrongly(name: str, texts: Sequence[str], show: bool) -> Row:
@@ -159,16 +205,18 @@ def thousands(texts: Sequence[str]) -> list[str]:
 
 
 def latency(texts: Sequence[str]) -> Row:
-    """Of single calls in this process."""
-    taken = []
-    for text in texts:
-        begun = time.perf_counter()
-        GUARD.check(text)
-        taken.append(1000 * (time.perf_counter() - begun))
-    taken.sort()
-    characters = sum(map(len, texts)) / len(texts)
-    at = {"p50": taken[len(taken) // 2], "p95": taken[int(len(taken) * 0.95)], "p99": taken[int(len(taken) * 0.99)]}
-    return {"calls": len(texts), "characters": round(characters), **{name: round(ms, 3) for name, ms in at.items()}}
+    """Of single calls in this process: by the clock, which other programs slow down, and by the processor's own."""
+    characters = round(sum(map(len, texts)) / len(texts))
+    found: Row = {"calls": len(texts), "characters": characters}
+    for name, clock in (("wall", time.perf_counter), ("processor", time.process_time)):
+        taken = []
+        for text in texts:
+            begun = clock()
+            GUARD.check(text)
+            taken.append(1000 * (clock() - begun))
+        taken.sort()
+        found[name] = {f"p{at}": round(taken[len(taken) * at // 100], 3) for at in (50, 95, 99)}
+    return found
 
 
 def share(part: float, whole: int) -> float:

@@ -151,7 +151,8 @@ _TAGS = re.compile("(?<!\U0001f3f4)[\U000e0020-\U000e007e]{4,}")
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{20,}={0,2}(?![A-Za-z0-9+/=])")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:[0-9a-fA-F]{2}[ :,]?){15,}[0-9a-fA-F]{2}(?![0-9A-Za-z])")
 _ESCAPES = re.compile(
-    r"(?:&\#x?[0-9a-fA-F]{2,6};){8,} | (?:%[0-9a-fA-F]{2}){8,} | (?:\\u[0-9a-fA-F]{4}[ ]?){4,} | (?:\\x[0-9a-fA-F]{2}){8,}",
+    r"(?:&\#x?[0-9a-fA-F]{2,6};){8,} |"
+    r" (?:%[0-9a-fA-F]{2}){8,} | (?:\\u[0-9a-fA-F]{4}[ ]?){4,} | (?:\\x[0-9a-fA-F]{2}){8,}",
     re.VERBOSE,
 )
 # "ignore", "forget", "disregard", "instructions", "prompt", "reveal" as rot13 and from right to left.

@@ -100,11 +100,11 @@ def _first(sentence: str) -> tuple[str, int]:
 
 
 _TOKENS = re.compile(
-    r"""<\| \s* (?: im_start | im_end | im_sep | system | user | assistant | endoftext | start_header_id | end_header_id | eot_id
-        | begin_of_text | end_of_text | end | endofprompt | message | channel ) \s* \|>
+    r"""<\| \s* (?: im_start | im_end | im_sep | system | user | assistant | endoftext | start_header_id
+        | end_header_id | eot_id | begin_of_text | end_of_text | end | endofprompt | message | channel ) \s* \|>
       | \[/?inst\] | <</?sys>> | <(?:start|end)_of_turn> | </?(?:system|assistant)> | \{\{\W?(?:system|assistant)\}\}
       | ^\#{2,} \s* (?:system|instruction|assistant|시스템|지시|명령) (?:\ prompt|\ message)? \s* : .*
-      | ^\W{0,4} (?:end\ of\ (?:document|context|data|input|passage|text)s?|문서\ ?(?:의\ )?끝|본문\ ?끝|자료\ ?끝) \W{0,6}\n+
+      | ^\W{0,4} (?:end\ of\ (?:document|context|data|input|passage|text)s?|(?:문서|본문|자료)(?:의)?\ ?끝) \W{0,6}\n+
         (?= .{0,40} (?:system|시스템|지시|instruction|task|명령|assistant|user|사용자|answer|답) )
       | ^\s* (?:human|user) \s* : .* \n+ \s* (?:assistant|ai) \s* : .*""",
     re.VERBOSE | re.MULTILINE,
@@ -130,7 +130,8 @@ _COMMENT = re.compile(
     re.VERBOSE | re.MULTILINE | re.DOTALL,
 )
 _SPOKEN_TO = re.compile(
-    r"\b(?:ai|llm|assistant|chat-?bot|language models?|gpt|system)s?\b|인공지능|언어 ?모델|챗봇|\b봇|어시스턴트|비서|에이전트|시스템"
+    r"\b(?:ai|llm|assistant|chat-?bot|language models?|gpt|system)s?\b"
+    r"|인공지능|언어 ?모델|챗봇|\b봇|어시스턴트|비서|에이전트|시스템"
 )
 _LABEL = re.compile(
     r"\s*(?:ai|llm|assistant|chat-?bot|gpt|system|인공지능|챗봇|시스템|비서|어시스턴트)\s*:\s*\S+\s+\S+\s+\S"

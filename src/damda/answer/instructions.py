@@ -10,7 +10,7 @@ rest; a report on attacks has the rest and not the mood.
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import Literal, NamedTuple
@@ -25,18 +25,20 @@ _WORTH = (0.0, 0.5, 1.5, 2.0)
 class Pattern:
     """A regular expression in verbose mode, compiled when it is first looked for: most never are."""
 
-    __slots__ = ("search",)
+    __slots__ = ("_compiled", "_source")
 
     def __init__(self, source: str) -> None:
-        def first(text: str) -> re.Match[str] | None:
-            self.search = re.compile(source, re.VERBOSE).search
-            return self.search(text)
+        self._source = source
+        self._compiled: re.Pattern[str] | None = None
 
-        self.search: Callable[[str], re.Match[str] | None] = first
+    def search(self, text: str) -> re.Match[str] | None:
+        if self._compiled is None:
+            self._compiled = re.compile(self._source, re.VERBOSE)
+        return self._compiled.search(text)
 
 
 class Rule(NamedTuple):
-    """``kind`` of instruction of a sentence in which all ``signs`` are found, ``but`` is not, with at least ``mood``."""
+    """A sentence with all ``signs`` and without ``but``, of at least this ``mood``, instructs: what is its ``kind``."""
 
     kind: str
     mood: int
