@@ -10,7 +10,7 @@ import codecs
 import html
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -48,7 +48,6 @@ _LOOK = str.maketrans(
     "аеорсухіјѕһԁԛԝӏвкмнтгπАВЕКМНОРСТХІЈЅΑΒΕΖΗΙΚΜΝΟΡΤΥΧαεικνορτυχωɡɑıօոսցʀɪɴᴏᴀᴇᴛᴜᴅᴍʟᴘꜱᴄᴠᴡᴋʜɢʙ\u0130",
     "aeopcyxijshdqwlbkmhtrnabekmhopctxijsabezhikmnoptyxaeiknoptuxwgaionugrinoaetudmlpscvwkhgbi",
 )
-_EMPTY: tuple[int, ...] = ()
 
 
 def plain(text: str) -> Plain:
@@ -146,7 +145,8 @@ class Hidden(NamedTuple):
 
 
 # No code is shorter, and few other words are as long: what follows is looked for only where there are such.
-_SPACED_CODE = re.compile(r"(?:[0-9a-f]{2}[ :,]){8}|(?:\\u[0-9a-f]{4} ){4}", re.IGNORECASE)
+_LONG = re.compile(r"[A-Za-z0-9+/=_%&#;\\-]{16}")
+_SPACED_CODE = re.compile(r"(?:[0-9a-fA-F]{2}[ :,]){8}|(?:\\u[0-9a-fA-F]{4} ){4}")
 _TAGS = re.compile("(?<!\U0001f3f4)[\U000e0020-\U000e007e]{4,}")
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{20,}={0,2}(?![A-Za-z0-9+/=])")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:[0-9a-fA-F]{2}[ :,]?){15,}[0-9a-fA-F]{2}(?![0-9A-Za-z])")
@@ -156,9 +156,8 @@ _ESCAPES = re.compile(
     re.VERBOSE,
 )
 # "ignore", "forget", "disregard", "instructions", "prompt", "reveal" as rot13 and from right to left.
-_ROT13 = re.compile(r"\b(?:vtaber|sbetrg|qvfertneq|vafgehpgvbaf?|cebzcg|erirny)\b", re.IGNORECASE)
-_BACKWARDS = re.compile(r"\b(?:erongi|tegrof|dragersid|s?noitcurtsni|tpmorp|laever)\b", re.IGNORECASE)
-_TURNED = "vtaber sbetrg qvfertneq vafgehpgvba cebzcg erirny erongi tegrof dragersid noitcurtsni tpmorp laever".split()
+_ROT13 = re.compile(r"vtaber|sbetrg|qvfertneq|vafgehpgvba|cebzcg|erirny")
+_BACKWARDS = re.compile(r"erongi|tegrof|dragersid|noitcurtsni|tpmorp|laever")
 _MOST = 4000
 """Characters of one run that are decoded: a picture in a data: URL is longer and says nothing."""
 
@@ -168,23 +167,34 @@ def hidden(text: str) -> Iterator[Hidden]:
     if not text.isascii():
         for run in _TAGS.finditer(text):
             yield Hidden(*run.span(), "".join(chr(ord(char) - 0xE0000) for char in run[0]))
-    if max(map(len, text.split()), default=0) >= 16 or _SPACED_CODE.search(text):
-        for run in _BASE64.finditer(text):
-            yield from _said(run, _base64(run[0][:_MOST]))
-        for run in _HEX.finditer(text):
-            yield from _said(run, bytes.fromhex(re.sub("[ :,]", "", run[0])))
-        for run in _ESCAPES.finditer(text):
-            yield from _said(run, _unescaped(run[0]).encode("utf-8", "replace"))
+    if _LONG.search(text) or _SPACED_CODE.search(text):
+        yield from _coded(text)
     low = text.lower()
-    if not any(map(low.__contains__, _TURNED)):
+    if len(low) != len(text):
         return
-    for pattern, read in ((_ROT13, lambda line: codecs.encode(line, "rot13")), (_BACKWARDS, lambda line: line[::-1])):
-        ends = -1
-        for match in pattern.finditer(text):
-            if match.start() > ends:  # the line that it stands in, once
-                start = text.rfind("\n", 0, match.start()) + 1
-                ends = text.find("\n", match.end()) % (len(text) + 1)
-                yield Hidden(start, ends, read(text[start:ends]))
+    if _ROT13.search(low):
+        yield from _turned(low, _ROT13, lambda line: codecs.encode(line, "rot13"))
+    if _BACKWARDS.search(low):
+        yield from _turned(low, _BACKWARDS, lambda line: line[::-1])
+
+
+def _coded(text: str) -> Iterator[Hidden]:
+    for run in _BASE64.finditer(text):
+        yield from _said(run, _base64(run[0][:_MOST]))
+    for run in _HEX.finditer(text):
+        yield from _said(run, bytes.fromhex(re.sub("[ :,]", "", run[0])))
+    for run in _ESCAPES.finditer(text):
+        yield from _said(run, _unescaped(run[0]).encode("utf-8", "replace"))
+
+
+def _turned(text: str, word: re.Pattern[str], read: Callable[[str], str]) -> Iterator[Hidden]:
+    """Lines with such a word in them, as they are read."""
+    ends = -1
+    for match in word.finditer(text):
+        if match.start() > ends:
+            start = text.rfind("\n", 0, match.start()) + 1
+            ends = text.find("\n", match.end()) % (len(text) + 1)
+            yield Hidden(start, ends, read(text[start:ends]))
 
 
 def _base64(run: str) -> bytes:

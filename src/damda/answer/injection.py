@@ -111,8 +111,13 @@ _TOKENS = re.compile(
 )
 
 
+_MAYBE = re.compile(r"<|\[/?inst|\{\{|\#\#|끝|end of|human|user")
+
+
 def _templates(read: Plain) -> Iterator[Found]:
     """From a chat template's mark to the end of its line, and the line below where nothing else stands there."""
+    if not _MAYBE.search(read.text):  # a quick look first
+        return
     ends = 0
     for match in _TOKENS.finditer(read.text):
         if match.start() < ends:

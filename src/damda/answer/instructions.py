@@ -65,6 +65,7 @@ class Language(NamedTuple):
     Attributes:
         topics: found in every sentence that instructs, spaces or not; to be looked for first, since that is quick.
         moods: for each mood above "stated" what shows it; the strongest counts.
+        statements: found in every sentence that instructs without one of these moods.
         rules: the surest first.
         signs: what adds up where no rule holds and ``core`` is found; from ``enough`` on, the sentence instructs.
         reports: where this is found, signs do not count.
@@ -72,6 +73,7 @@ class Language(NamedTuple):
 
     topics: Pattern
     moods: tuple[tuple[int, Pattern], ...]
+    statements: Pattern
     rules: tuple[Rule, ...]
     signs: tuple[Sign, ...]
     enough: float
@@ -85,6 +87,8 @@ class Language(NamedTuple):
     def kinds(self, text: str) -> list[str]:
         """Kinds of instruction in a sentence, the surest first; none in others."""
         mood = self.mood(text)
+        if not mood and not self.statements.search(text):
+            return []
         found = [rule.kind for rule in self.rules if mood >= rule.mood and rule.holds(text)]
         if not found and mood and self.score(text, mood) >= self.enough:
             found = ["answer-steering"]
@@ -105,6 +109,7 @@ def language(tongue: Tongue) -> Language:
     return Language(
         topics=names.pattern(given["topics"]),
         moods=tuple((MOODS.index(mood), names.pattern(pattern)) for mood, pattern in given.get("moods", {}).items()),
+        statements=names.pattern(given.get("statements", "")),
         rules=tuple(
             Rule(
                 rule["kind"],
