@@ -5,7 +5,7 @@ python benchmarks/injection.py DATA [--show]
 DATA: the folder with safety/, ko_qa/, ko_docs/, ko_sts/ and en_xquad/. Labelled sets are cut into two halves by a hash
 of the id: rules were made by looking at "dev". Our own attacks (tests/injection_lines.jsonl) stand in four lists,
 written one after the other; "at_first_sight" is what the rules of that time found of a list before anyone had looked at
-what they miss. Each attack is planted too: in six passages of ko_qa, between two sentences, on a line of its own or not.
+what they miss. Each attack is planted too: in six passages of ko_qa, between sentences, on a line of its own or not.
 --show prints the errors of "dev", and what is found in ordinary text.
 """
 

@@ -6,6 +6,7 @@ know: what was asked, what a language model would do with it. Rules only: no mod
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Literal
 
 from damda.answer.disguise import Plain, figures_read, has_figures, hidden, plain
@@ -52,8 +53,7 @@ def planted(text: str) -> list[Found]:
     hidden (nobody sees it) and encoded.
     """
     read = plain(text)
-    spans = sentences(read.text)
-    found = list(_told(read, spans))
+    found = list(_told(read, list(_pieces(sentences(read.text)))))
     found += list(_templates(read))
     found += list(_unseen(read, found))
     found = [Found(rule, *read.span(start, end)) for rule, start, end in found]
@@ -63,9 +63,22 @@ def planted(text: str) -> list[Found]:
     return sorted(set(found), key=lambda one: (one.start, one.end, one.rule))
 
 
+_LONGEST, _AGAIN = 1000, 200
+"""Characters that are looked at as one sentence; of the piece before that are looked at again."""
+
+
+def _pieces(spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Sentences; what has no end is cut, since the time that rules take grows faster than a sentence."""
+    for start, end in spans:
+        while end - start > _LONGEST:
+            yield start, start + _LONGEST
+            start += _LONGEST - _AGAIN
+        yield start, end
+
+
 def _tells(text: str) -> bool:
     read = plain(text)
-    return any(kinds(read.text[start:end]) for start, end in sentences(read.text))
+    return any(kinds(read.text[start:end]) for start, end in _pieces(sentences(read.text)))
 
 
 def _told(read: Plain, spans: Sequence[tuple[int, int]]) -> Iterator[Found]:
@@ -87,12 +100,15 @@ def _told(read: Plain, spans: Sequence[tuple[int, int]]) -> Iterator[Found]:
 # Korean imperatives behind which another sentence may begin without a stop.
 _ENDED = re.compile(r"(?:세요|십시오|시오|줘|줘요|[하해려어아여]라|[할말]\s?것)\s(?=[가-힣a-z\d])")
 
+_CLAUSES = 8
+"""Of one sentence that are looked at by themselves."""
+
 
 def _first(sentence: str) -> tuple[str, int]:
     """The surest kind of instruction in a sentence, "" for none, and its length: up to where, with no stop, another
     clause begins that tells nothing."""
     said = kinds(sentence)
-    for match in _ENDED.finditer(sentence):
+    for match in islice(_ENDED.finditer(sentence), _CLAUSES):
         part, rest = sentence[: match.end() - 1], sentence[match.end() :]
         if (found := kinds(part)) and not kinds(rest) and not commands(rest):
             return found[0], len(part)
@@ -130,8 +146,8 @@ def _templates(read: Plain) -> Iterator[Found]:
 
 _COMMENT = re.compile(
     r"""<!-- (.*?) (?:-->|\Z) | ^\s*\[(?://|comment)\]: \s* (?:\#|<>) \s* (.*?) $
-      | <(\w+)\b [^>]* (?: display\s*:\s*none | visibility\s*:\s*hidden | font-size\s*:\s*0 | opacity\s*:\s*0(?![.\d])
-        | [;"'\s]color\s*:\s*(?:\#fff(?:fff)?\b|white\b|transparent) | \shidden\b ) [^>]* > (.*?) (?:</\3>|\Z)""",
+      | <(\w+)\b [^>]{0,300} (?: display\s*:\s*none | visibility\s*:\s*hidden | font-size\s*:\s*0
+        | opacity\s*:\s*0(?![.\d]) | [;"'\s]color\s*:\s*(?:\#fff(?:fff)?\b|white\b|transparent) | \shidden\b ) [^>]{0,300} > (.*?) (?:</\3>|\Z)""",
     re.VERBOSE | re.MULTILINE | re.DOTALL,
 )
 _SPOKEN_TO = re.compile(
