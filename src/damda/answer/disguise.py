@@ -146,8 +146,9 @@ class Hidden(NamedTuple):
 
 # No code is shorter, and few other words are as long: what follows is looked for only where there are such.
 _LONG = re.compile(r"[A-Za-z0-9+/=_%&#;\\-]{16}")
-_SPACED_CODE = re.compile(r"(?:[0-9a-fA-F]{2}[ :,]){8}|(?:\\u[0-9a-fA-F]{4} ){4}")
-_TAGS = re.compile("(?<!\U0001f3f4)[\U000e0020-\U000e007e]{4,}")
+_SPACED_CODE = re.compile(r"[0-9a-fA-F]{2}(?:[ :,][0-9a-fA-F]{2}){8}")
+_TAGS = re.compile("[\U000e0020-\U000e007e]{4,}")
+_FLAG = "\U0001f3f4"  # what follows it is a part of its name
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{20,}={0,2}(?![A-Za-z0-9+/=])")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:[0-9a-fA-F]{2}[ :,]?){15,}[0-9a-fA-F]{2}(?![0-9A-Za-z])")
 _ESCAPES = re.compile(
@@ -166,8 +167,9 @@ def hidden(text: str) -> Iterator[Hidden]:
     """What stands in the text in a code, decoded: tag characters, Base64, hexadecimal, escapes, rot13, backwards."""
     if not text.isascii():
         for run in _TAGS.finditer(text):
-            yield Hidden(*run.span(), "".join(chr(ord(char) - 0xE0000) for char in run[0]))
-    if _LONG.search(text) or _SPACED_CODE.search(text):
+            if text[run.start() - 1 : run.start()] != _FLAG:
+                yield Hidden(*run.span(), "".join(chr(ord(char) - 0xE0000) for char in run[0]))
+    if _LONG.search(text) or _SPACED_CODE.search(text) or text.count("\\u") > 3:
         yield from _coded(text)
     low = text.lower()
     if len(low) != len(text):

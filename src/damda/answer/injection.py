@@ -147,7 +147,8 @@ def _templates(read: Plain) -> Iterator[Found]:
 _COMMENT = re.compile(
     r"""<!-- (.*?) (?:-->|\Z) | ^\s*\[(?://|comment)\]: \s* (?:\#|<>) \s* (.*?) $
       | <(\w+)\b [^>]{0,300} (?: display\s*:\s*none | visibility\s*:\s*hidden | font-size\s*:\s*0
-        | opacity\s*:\s*0(?![.\d]) | [;"'\s]color\s*:\s*(?:\#fff(?:fff)?\b|white\b|transparent) | \shidden\b ) [^>]{0,300} > (.*?) (?:</\3>|\Z)""",
+        | opacity\s*:\s*0(?![.\d]) | [;"'\s]color\s*:\s*(?:\#fff(?:fff)?\b|white\b|transparent) | \shidden\b )
+        [^>]{0,300} > (.*?) (?:</\3>|\Z)""",
     re.VERBOSE | re.MULTILINE | re.DOTALL,
 )
 _SPOKEN_TO = re.compile(
