@@ -3,7 +3,7 @@
 python benchmarks/injection.py DATA [--show]
 
 DATA: the folder with safety/, ko_qa/, ko_docs/, ko_sts/ and en_xquad/. Labelled sets are cut into two halves by a hash
-of the id: rules were made by looking at "dev". Our own attacks (tests/injection_lines.jsonl) stand in four lists,
+of the id: rules were made by looking at "dev". Our own attacks (tests/injection_lines.jsonl) stand in six lists,
 written one after the other; "at_first_sight" is what the rules of that time found of a list before anyone had looked at
 what they miss. Each attack is planted too: in six passages of ko_qa, between sentences, on a line of its own or not.
 --show prints the errors of "dev", and what is found in ordinary text.
@@ -123,7 +123,7 @@ def in_questions(given: Sequence[Row], show: bool, half: str) -> Row:
     return {name: {"lines": counts[name], "flagged": share(flagged[name], counts[name])} for name in sorted(counts)}
 
 
-AT_FIRST_SIGHT = {2: "30 of 94", 3: "27 of 64", 4: "28 of 38"}
+AT_FIRST_SIGHT = {2: "30 of 94", 3: "27 of 64", 4: "28 of 38", 5: "19 of 29", 6: "20 of 25"}
 
 
 def own_attacks(own: Sequence[Row], show: bool) -> Row:
