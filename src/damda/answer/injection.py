@@ -10,11 +10,11 @@ from itertools import islice
 from typing import Literal
 
 from damda.answer.disguise import Plain, figures_read, has_figures, hidden, plain
-from damda.answer.instructions import commands, kinds
+from damda.answer.instructions import commands, fingerprint, kinds
 from damda.korean import sentences
 from damda.types import MASK, Found, Hit, Verdict
 
-VERSION = "injection-1"
+VERSION = "injection-1"  # goes up when the same rules would find something else
 
 
 class Injection:
@@ -27,7 +27,7 @@ class Injection:
 
     def __init__(self, action: Literal["flag", "redact", "block"] = "flag") -> None:
         self._action = action
-        self.id = f"{VERSION}:{action}"
+        self.id = f"{VERSION}:{fingerprint()}:{action}"
 
     def check(self, text: str, hits: Sequence[Hit] = ()) -> Verdict:
         """Whole sentences (comments, runs of code) that instruct; ``hits`` do not matter."""
@@ -49,8 +49,8 @@ def planted(text: str) -> list[Found]:
     """What in a text instructs a language model, in the order in which it stands there.
 
     Rules: override (earlier instructions are to be dropped), prompt-leak, role, exfiltrate, action (a tool is to be
-    used), answer-steering, template (a chat template's marks, a false end of the document), and beside one of them
-    hidden (nobody sees it) and encoded.
+    used), answer-steering, template (a chat template's marks, a false end of the document), encoded; and beside one of
+    them, or alone for a comment, hidden: nobody sees it.
     """
     read = plain(text)
     found = list(_told(read, list(_pieces(sentences(read.text)))))

@@ -8,12 +8,13 @@ instructions that it was given, its answers, its user). A manual's "이 명령�
 rest; a report on attacks has the rest and not the mood.
 """
 
+import hashlib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 Tongue = Literal["ko", "en", "other"]
 MOODS = ("stated", "duty", "polite", "blunt")
@@ -104,7 +105,7 @@ class Language(NamedTuple):
 @lru_cache
 def language(tongue: Tongue) -> Language:
     """Read once in a process."""
-    given = tomllib.loads(files("damda.answer").joinpath(f"instructions_{tongue}.toml").read_text(encoding="utf-8"))
+    given = tomllib.loads(_table(tongue))
     names = _Names(given.get("moods", {}) | given.get("names", {}))
     return Language(
         topics=names.pattern(given["topics"]),
@@ -124,6 +125,15 @@ def language(tongue: Tongue) -> Language:
         core=names.pattern(given["core"]) if "core" in given else None,
         reports=names.pattern(given["reports"]) if "reports" in given else None,
     )
+
+
+def fingerprint() -> str:
+    """Of all the tables: another one whenever a rule changes."""
+    return hashlib.sha256("".join(map(_table, get_args(Tongue))).encode()).hexdigest()[:8]
+
+
+def _table(tongue: Tongue) -> str:
+    return files("damda.answer").joinpath(f"instructions_{tongue}.toml").read_text(encoding="utf-8")
 
 
 class _Names:
