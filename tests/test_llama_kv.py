@@ -13,6 +13,7 @@ from test_llama import MISSING, ask, hits, running, smollm, text, together
 
 from damda.assemble import make_generator, models
 from damda.config import LlamaSettings, Settings
+from damda.generate import engine as llama_cpp
 from damda.generate import gguf, prefix, wire
 from damda.generate.extract import Gated
 from damda.generate.kv import Kept
@@ -130,6 +131,36 @@ def test_what_was_asked_before_changes_nothing(llama: Llama, path: Path, tmp_pat
             say(again, FOOD)
         assert say(again, SEATS, 16) == first
         again.close()
+
+
+def test_only_the_cut_between_batches_is_another(llama: Llama, cold: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without saved states, and a batch that ends where the beginning does, each number is the same."""
+    chances: dict[str, list[object]] = {}
+
+    def listen(to: Llama, name: str) -> None:
+        engine, _ = to._weights.get()
+        send = engine.send
+
+        def told(request: Mapping[str, object], heard: Callable[[object], bool], slot: int) -> None:
+            def noted(chunk: object) -> bool:
+                if found := wire.at(chunk, "choices", 0, "logprobs"):
+                    chances.setdefault(name, []).append(found)
+                return heard(chunk)
+
+            asked = {"logprobs": True, "top_logprobs": 3} if "messages" in request else {}
+            send({**request, **asked}, noted, slot)
+
+        monkeypatch.setattr(engine, "send", told)
+
+    listen(llama, "saved")
+    watched = Watched(llama, monkeypatch)
+    said = say(llama, SEATS)
+    cold.close()
+    monkeypatch.setattr(llama_cpp, "BATCH", watched.new()[0][0])
+    listen(cold, "cold")
+    assert say(cold, SEATS) == said
+    cold.close()
+    assert chances["saved"] == chances["cold"] and len(chances["cold"]) == 8
 
 
 def test_a_new_process_goes_on_from_it(llama: Llama, path: Path, tmp_path: Path) -> None:
