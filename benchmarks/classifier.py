@@ -25,10 +25,10 @@ import machine
 import numpy as np
 from remembering import Remembering
 
-from damda.answer import logistic
-from damda.answer.classifier import Classifier
-from damda.answer.labelled import Example, unique
-from damda.answer.train import Trained, train
+from damda.answer.guards import logistic
+from damda.answer.guards.classifier import Classifier
+from damda.answer.guards.labelled import Example, unique
+from damda.answer.guards.train import Trained, train
 from damda.assemble import models
 from damda.config import Settings
 from damda.types import Encoder

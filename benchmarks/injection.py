@@ -21,7 +21,7 @@ from typing import Any
 
 import machine
 
-from damda.answer.injection import Injection
+from damda.answer.guards.injection import Injection
 from damda.config import ReadSettings
 from damda.ingest.chunk import chunk
 from damda.ingest.read import read

@@ -20,8 +20,8 @@ from typing import Any
 
 import machine
 
-from damda.answer.personal import KINDS, Personal, find
-from damda.answer.rules import Language, Length, Patterns
+from damda.answer.guards.personal import KINDS, Personal, find
+from damda.answer.guards.rules import Language, Length, Patterns
 from damda.config import GuardSettings
 from damda.types import Guard
 

@@ -21,7 +21,7 @@ import numpy as np
 from classifier import digest, first, lines, times
 from remembering import Remembering
 
-from damda.answer.topics import ALLOWED, FORBIDDEN, Topics
+from damda.answer.guards.topics import ALLOWED, FORBIDDEN, Topics
 from damda.assemble import models
 from damda.config import Settings
 from damda.types import Encoder

@@ -11,11 +11,11 @@ from labelled_fixtures import WordEncoder, labelled, write
 from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
 
-from damda.answer import logistic
-from damda.answer.classifier import Classifier, Weights, load, pieces
-from damda.answer.features import BITS, LONGEST, SHORTEST, Table, cells, letters, telling
-from damda.answer.labelled import Example, read, unique
-from damda.answer.train import Trained, train
+from damda.answer.guards import logistic
+from damda.answer.guards.classifier import Classifier, Weights, load, pieces
+from damda.answer.guards.features import BITS, LONGEST, SHORTEST, Table, cells, letters, telling
+from damda.answer.guards.labelled import Example, read, unique
+from damda.answer.guards.train import Trained, train
 from damda.assemble import models
 from damda.cli import commands
 from damda.config import EncoderSettings
@@ -463,7 +463,7 @@ def test_weights_are_plain_numbers(trained: Trained) -> None:
 
 
 def test_of_too_many_examples_the_rare_ones_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("damda.answer.train.MOST", 100)
+    monkeypatch.setattr("damda.answer.guards.train.MOST", 100)
     few = [row for n, row in enumerate(rows(400)) if not row.positive or n % 16 == 0]
     trained = train(few, WordEncoder(), name="rude")
     assert (trained.counts["positive"], trained.counts["negative"]) == (50, 50)

@@ -10,7 +10,7 @@ from fakes import FakeEncoder
 from typer.testing import CliRunner, Result
 
 from damda.answer.guard import Guards
-from damda.answer.judge import Judge
+from damda.answer.guards.judge import Judge
 from damda.assemble import guarding
 from damda.cli import commands
 from damda.config import load

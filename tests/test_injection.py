@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from damda.answer.disguise import plain
-from damda.answer.injection import Injection, planted
+from damda.answer.guards.disguise import plain
+from damda.answer.guards.injection import Injection, planted
 from damda.types import MASK, Guard
 
 LINES: list[dict[str, Any]] = [

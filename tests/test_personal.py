@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from personal_cases import FOUND, NOTHING
 
-from damda.answer.identifiers import business_checks, luhn, registration_checks
-from damda.answer.personal import KINDS, Personal, find, mask
+from damda.answer.guards.identifiers import business_checks, luhn, registration_checks
+from damda.answer.guards.personal import KINDS, Personal, find, mask
 from damda.errors import ConfigError
 from damda.types import MASK, Found, Guard
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from damda.answer.rules import Language, Length, Patterns, dominant
+from damda.answer.guards.rules import Language, Length, Patterns, dominant
 from damda.errors import ConfigError
 from damda.types import MASK, Found, Guard
 

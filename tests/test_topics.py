@@ -8,7 +8,7 @@ import pytest
 from labelled_fixtures import WordEncoder
 from numpy.typing import NDArray
 
-from damda.answer.topics import FORBIDDEN, OFF_TOPIC, Topics, read
+from damda.answer.guards.topics import FORBIDDEN, OFF_TOPIC, Topics, read
 from damda.embed.encoder import OnnxEncoder
 from damda.errors import ConfigError
 from damda.types import Guard, Kind

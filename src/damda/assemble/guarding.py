@@ -52,28 +52,28 @@ def _make(
 ) -> Sequence[Guard]:
     guard = settings.guard
     if name == "personal":
-        from damda.answer.personal import Personal
+        from damda.answer.guards.personal import Personal
 
         return [Personal(redact=guard.redact, block=guard.block)]
     if name == "injection":
-        from damda.answer.injection import Injection
+        from damda.answer.guards.injection import Injection
 
         return [Injection(guard.injection)]
     if name in ("length", "language", "patterns"):
         return [_rule(name, settings)]
     if name == "classifier":
-        from damda.answer.classifier import Classifier
+        from damda.answer.guards.classifier import Classifier
 
         if not guard.classifiers:
             raise ConfigError("guard.classifiers is empty: give folders that `damda guard train` has made")
         return [Classifier.load(Path(one).expanduser(), encoder(), guard.classifier) for one in guard.classifiers]
     if name == "topics":
-        from damda.answer.topics import Topics
+        from damda.answer.guards.topics import Topics
 
         if not guard.topics:
             raise ConfigError("guard.topics is not set: give a file of examples (docs/guards.md)")
         return [Topics(Path(guard.topics).expanduser(), encoder())]
-    from damda.answer.judge import Judge
+    from damda.answer.guards.judge import Judge
 
     if not guard.judge:
         raise ConfigError("guard.judge is not set: say in words what is to be refused, or give a file that says it")
@@ -81,7 +81,7 @@ def _make(
 
 
 def _rule(name: str, settings: Settings) -> Guard:
-    from damda.answer.rules import Language, Length, Patterns
+    from damda.answer.guards.rules import Language, Length, Patterns
 
     guard = settings.guard
     if name == "length":

@@ -133,7 +133,7 @@ def _table(tallies: "Sequence[Tally]", lines: int) -> None:
 @guard.command(epilog="Example: damda guard kinds --json")
 def kinds(json: JsonFlag = False) -> None:
     """The kinds of personal data that the guard `personal` knows: names for guard.redact and guard.block."""
-    from damda.answer.personal import KINDS
+    from damda.answer.guards.personal import KINDS
     from damda.cli import show
 
     if json:

@@ -8,7 +8,7 @@ import typer
 from damda.cli.app import ConfigFlag, JsonFlag, QuietFlag, SetFlag, app, flags
 
 if TYPE_CHECKING:
-    from damda.answer.train import Trained
+    from damda.answer.guards.train import Trained
 
 guard = typer.Typer(
     no_args_is_help=True, help="Guards: what they do to the lines of a file, and a classifier of your own."
@@ -49,9 +49,9 @@ def train(
     quiet: QuietFlag = False,
 ) -> None:
     """Train a classifier on labelled texts: it learns to find those with label 1 among others."""
-    from damda.answer import labelled
-    from damda.answer.classifier import may_write
-    from damda.answer.train import train as trained_on
+    from damda.answer.guards import labelled
+    from damda.answer.guards.classifier import may_write
+    from damda.answer.guards.train import train as trained_on
     from damda.assemble import models
     from damda.cli import show
     from damda.config import find

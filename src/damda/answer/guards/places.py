@@ -7,7 +7,7 @@ know: whether a street exists. A region alone ("서울 강남구") is no address
 import re
 from collections.abc import Iterator
 
-from damda.answer.cues import Candidate
+from damda.answer.guards.cues import Candidate
 
 _PROVINCE = (
     r"(?:서울(?:특별시|시)?|(?:부산|대구|인천|광주|대전|울산)(?:광역시|시)?|세종(?:특별자치시|시)?|경기(?:도)?|(?:강원|전북|제주)(?:특별자치도|도)?"

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from damda.answer import logistic
-from damda.answer.classifier import Classifier, Weights, save
-from damda.answer.features import Float, Table, Whole, cells, telling
-from damda.answer.labelled import Example, Examples, unique
-from damda.answer.logistic import Rate
+from damda.answer.guards import logistic
+from damda.answer.guards.classifier import Classifier, Weights, save
+from damda.answer.guards.features import Float, Table, Whole, cells, telling
+from damda.answer.guards.labelled import Example, Examples, unique
+from damda.answer.guards.logistic import Rate
 from damda.errors import ConfigError
 from damda.types import Encoder, Progress, quiet
 

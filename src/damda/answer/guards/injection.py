@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Literal
 
-from damda.answer.disguise import Plain, figures_read, has_figures, hidden, plain
-from damda.answer.instructions import commands, fingerprint, kinds
+from damda.answer.guards.disguise import Plain, figures_read, has_figures, hidden, plain
+from damda.answer.guards.instructions import commands, fingerprint, kinds
 from damda.korean import sentences
 from damda.types import MASK, Found, Hit, Verdict
 

@@ -9,8 +9,8 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
-from damda.answer.cues import Candidate, column
-from damda.answer.nouns import LABELS, STEMS, TITLES, WORDS
+from damda.answer.guards.cues import Candidate, column
+from damda.answer.guards.nouns import LABELS, STEMS, TITLES, WORDS
 
 _SURNAMES = frozenset(
     "김이박최정강조윤장임한오서신권황안송류유홍전고문양손배백허남심노하곽성차주우구민진지엄채원천방공현함변염여추도소석선설마"

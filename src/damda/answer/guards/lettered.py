@@ -7,7 +7,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from damda.answer.cues import Candidate, cue
+from damda.answer.guards.cues import Candidate, cue
 
 
 def find(text: str) -> list[Candidate]:

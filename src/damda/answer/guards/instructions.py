@@ -133,7 +133,7 @@ def fingerprint() -> str:
 
 
 def _table(tongue: Tongue) -> str:
-    return files("damda.answer").joinpath(f"instructions_{tongue}.toml").read_text(encoding="utf-8")
+    return files("damda.answer.guards").joinpath(f"instructions_{tongue}.toml").read_text(encoding="utf-8")
 
 
 class _Names:

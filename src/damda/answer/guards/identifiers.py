@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from typing import NamedTuple
 
-from damda.answer.cues import BANKS, Candidate, Number
+from damda.answer.guards.cues import BANKS, Candidate, Number
 
 
 def find(text: str) -> list[Candidate]:

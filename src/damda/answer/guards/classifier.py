@@ -18,8 +18,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from damda.answer.features import BESIDE, BITS, LONGEST, SHORTEST, Float, cells
-from damda.answer.logistic import sigmoid
+from damda.answer.guards.features import BESIDE, BITS, LONGEST, SHORTEST, Float, cells
+from damda.answer.guards.logistic import sigmoid
 from damda.errors import ConfigError
 from damda.korean import sentences
 from damda.types import Encoder, Found, Hit, Verdict

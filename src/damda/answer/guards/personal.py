@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 
-from damda.answer import identifiers, lettered, people, places
-from damda.answer.cues import resolve
+from damda.answer.guards import identifiers, lettered, people, places
+from damda.answer.guards.cues import resolve
 from damda.errors import ConfigError
 from damda.types import MASK, Found, Hit, Verdict
 

@@ -19,8 +19,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from damda.answer.background import SENTENCES
-from damda.answer.classifier import pieces
+from damda.answer.guards.background import SENTENCES
+from damda.answer.guards.classifier import pieces
 from damda.errors import ConfigError
 from damda.korean import nfc
 from damda.types import Encoder, Found, Hit, Verdict
