@@ -18,6 +18,7 @@ EXPECTED = {
     "ask.py": r"40대.*\[1\] 제품/나루센스_설치_설명서\.pdf, p\. 2",
     "filters.py": r"one file\n  총무/출장_규정\.md.*HTML files\n  \S+\.html",
     "own_encoder.py": r"인사/취업규칙\.md",
+    "own_guard.py": r"●.*\[\d\].*answer: amounts redact amount",
     "own_generator.py": r"\[1\].*인사/\S+ \d+-\d+",
     "own_searcher.py": r"인사/\S+  ",
     "run_file.py": r"\d+ of 38 questions find their document first",

@@ -21,6 +21,7 @@ NAMES = [
     "Status",
     "Where",
     "__version__",
+    "llm",
     "open",
 ]
 

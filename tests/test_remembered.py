@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import pytest
 from fakes import FakeEncoder, Opener, use_fakes
 from typer.testing import CliRunner
 
+import damda
 from damda.answer.direct import Direct, Limits
 from damda.answer.guard import Guards
-from damda.assemble import remembering
+from damda.assemble import models, remembering
 from damda.cli import commands
 from damda.config import load
+from damda.errors import DamdaError
 from damda.knowledge import KnowledgeBase
-from damda.types import Answer, Delta, Hit, Message, Usage, Where
+from damda.types import Answer, Delta, Found, Hit, Message, Usage, Verdict, Where
 
 QUESTION = "how many days of leave?"
 SETTINGS: dict[str, Any] = {"answer.threshold": 0.0}
@@ -270,3 +273,37 @@ def test_clearing_what_was_never_made(root: Path) -> None:
     assert json.loads(run("cache", "stats", str(root), "--json"))["answers"]["entries"] == 0
     assert json.loads(run("cache", "clear", str(root), "--json")) == {"texts": 0, "prompts": 0}
     assert not (root / ".damda").exists(), "nothing is made of a mere question"
+
+
+def test_the_bare_model_from_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = Counts()
+    monkeypatch.setattr(models, "make_writer", lambda settings: writer)
+    for cached in ("", "exact"):
+        model = damda.llm(settings={"remote.url": "http://127.0.0.1:9/v1", "home": str(tmp_path)})
+        assert model.ask("hi").cached == cached and writer.asked == 1
+    with pytest.raises(DamdaError, match=r"remote\.url"):
+        damda.llm()
+
+
+def test_a_cache_and_guards_of_ones_own(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mine:
+        kept: dict[tuple[str, str], Answer] = {}
+
+        def get(self, question: str, scope: str) -> Answer | None:
+            found = self.kept.get((question, scope))
+            return replace(found, cached="exact") if found else None
+
+        def put(self, question: str, scope: str, answer: Answer) -> None:
+            self.kept[question, scope] = answer
+
+    class Shy:
+        id = "shy-1"
+
+        def check(self, text: str, hits: Sequence[Hit] = ()) -> Verdict:
+            return Verdict("redact", "●" * len(text), (Found("all", 0, len(text)),), guard="shy")
+
+    use_fakes(monkeypatch.setattr, FakeEncoder())
+    kb = damda.open(root, settings=SETTINGS, cache=Mine(), guards={"answer": [Shy()]})
+    first, second = ask(kb), ask(kb)
+    assert not first.cached and second.cached and first.text.startswith("●●●") and len(Mine.kept) == 1
+    assert set(first.hits[0].chunk.text) == {"●"} and not (kb.home / remembering.FILE).exists()

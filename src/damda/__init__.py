@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from damda.assemble import open as open
+    from damda.assemble.llms import llm as llm
     from damda.errors import DamdaError as DamdaError
     from damda.ingest.sync import Report as Report
     from damda.knowledge import KnowledgeBase as KnowledgeBase
@@ -42,6 +43,7 @@ _HOME_OF = {
     "Report": "ingest.sync",
     "Status": "knowledge",
     "Where": "types",
+    "llm": "assemble.llms",
     "open": "assemble",
 }
 

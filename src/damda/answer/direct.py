@@ -62,6 +62,12 @@ class Direct:
         """The writer's."""
         return self._writer.id
 
+    def ask(self, question: str, limits: Limits | None = None, *, recall: Recall = "use") -> Answer:
+        """The whole answer to one question; errors as in `chat`."""
+        *_, answer = self.chat([Message("user", question)], limits or Limits(), recall=recall)
+        assert isinstance(answer, Answer)
+        return answer
+
     def chat(self, messages: Sequence[Message], limits: Limits, *, recall: Recall = "use") -> Iterator[Delta | Answer]:
         """Answer a conversation; the last item is the Answer, the one before it has how the text ended.
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from damda import config, weights
@@ -30,9 +31,12 @@ from damda.search.store import Store
 from damda.types import (
     NO_META,
     Analyser,
+    Cache,
     Encoder,
     Generator,
+    Guard,
     Mode,
+    Place,
     Progress,
     Searcher,
     quiet,
@@ -49,6 +53,8 @@ def open(  # noqa: A001  damda.open, as in shelve.open or tarfile.open
     config_file: str | os.PathLike[str] | None = None,
     encoder: Encoder | None = None,
     generator: Generator | None = None,
+    guards: Mapping[Place, Sequence[Guard]] = MappingProxyType({}),
+    cache: Cache | None = None,
     progress: Progress = quiet,
 ) -> KnowledgeBase:
     """Open a folder of documents, one file, or a corpus.jsonl. Nothing is read yet: call ``sync`` or ``refresh``.
@@ -57,7 +63,8 @@ def open(  # noqa: A001  damda.open, as in shelve.open or tarfile.open
         path: the documents. They are read, never written; the index goes to ``.damda`` among them, or to ``home``.
         settings: dotted keys, as in damda.toml: ``{"answer.generator": "llama", "home": "/var/lib/damda"}``.
         config_file: a damda.toml; None: the one in the current folder, else the one beside the documents, if any.
-        encoder, generator: objects of your own instead of those that the settings name.
+        encoder, generator, cache: objects of your own instead of those that the settings name.
+        guards: of your own, behind those that the settings name: ``{"answer": [MyGuard()]}``.
         progress: told about making the encoder, on its very first use.
 
     Raises:
@@ -65,7 +72,8 @@ def open(  # noqa: A001  damda.open, as in shelve.open or tarfile.open
         WeightsError: the encoder's files are missing or damaged.
     """
     root = root_of(path)
-    return assemble(root, config.find(config_file, settings, root), progress, encoder, generator)
+    found = config.find(config_file, settings, root)
+    return assemble(root, found, progress, encoder, generator, guards=guards, cache=cache)
 
 
 def root_of(path: str | os.PathLike[str]) -> Path:
@@ -87,6 +95,9 @@ def assemble(
     encoder: Encoder | None = None,
     generator: Generator | None = None,
     writer: Generator | None = None,
+    *,
+    guards: Mapping[Place, Sequence[Guard]] = MappingProxyType({}),
+    cache: Cache | None = None,
 ) -> KnowledgeBase:
     """Build everything for one root; an encoder or generator that is given takes the place of the settings' one.
 
@@ -131,8 +142,8 @@ def assemble(
         instructions=settings.answer.instructions,
         source=root.name,
         followup=conversation.make_followup(settings, encoder, analyser, store, generator),
-        guards=guarding.make_guards(settings, lambda: encoder, lambda: writer or models.judging(settings)),
-        cache=remembering.make_answers(settings, home.folder, encoder),
+        guards=guarding.make_guards(settings, lambda: encoder, lambda: writer or models.judging(settings), guards),
+        cache=cache or remembering.make_answers(settings, home.folder, encoder),
         state=lambda: f"{store.fingerprint}:{store.view().state()}",
     )
     return KnowledgeBase(

@@ -1,25 +1,32 @@
 """Settings -> guards."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from damda.answer.guard import Guards
 from damda.config import Settings
 from damda.errors import ConfigError
-from damda.types import Encoder, Generator, Guard
+from damda.types import Encoder, Generator, Guard, Place
 
 NAMES = ("length", "language", "patterns", "personal", "injection", "classifier", "topics", "judge")
 """Of all guards."""
 _MASKING = ("personal", "patterns")
 
 
-def make_guards(settings: Settings, encoder: Callable[[], Encoder], judge: Callable[[], Generator]) -> Guards:
+def make_guards(
+    settings: Settings,
+    encoder: Callable[[], Encoder],
+    judge: Callable[[], Generator],
+    own: Mapping[Place, Sequence[Guard]] = MappingProxyType({}),
+) -> Guards:
     """The guards that the settings name.
 
     Args:
         settings: of everything.
         encoder: gets it, for the classifier and topics; called where there is one of them.
         judge: gets the language model that the judge asks; called where there is one.
+        own: more guards of each place, behind those. What they mask in answers is masked in the passages beside, too.
 
     Raises:
         ConfigError: no guard is called so, or it lacks what it needs, or a file of it can't be read.
@@ -39,10 +46,10 @@ def make_guards(settings: Settings, encoder: Callable[[], Encoder], judge: Calla
 
     question, passage, answer = (named(place, getattr(guard, place)) for place in ("question", "passage", "answer"))
     return Guards(
-        [one for _, one in question],
-        [one for _, one in passage],
-        [one for _, one in answer],
-        masking=[one for name, one in answer if name in _MASKING],
+        [*(one for _, one in question), *own.get("question", ())],
+        [*(one for _, one in passage), *own.get("passage", ())],
+        [*(one for _, one in answer), *own.get("answer", ())],
+        masking=[*(one for name, one in answer if name in _MASKING), *own.get("answer", ())],
         drop=guard.unsupported == "drop",
     )
 

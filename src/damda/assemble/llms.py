@@ -1,14 +1,19 @@
 """The bare language models of a service, by the names that clients use."""
 
+import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from damda import config
 from damda.answer.direct import Direct
 from damda.assemble import guarding, models, remembering
 from damda.config import Settings
-from damda.types import Encoder, Writer
+from damda.errors import ConfigError
+from damda.types import NO_META, Encoder, Progress, Writer, quiet
+from damda.weights import cache_folder
 
 LLM = "llm"
 """Another name for the bare language model, whatever it is."""
@@ -55,6 +60,40 @@ class Llms:
             if self._there is None or now - self._there[0] > _FRESH:
                 self._there = now, self._offered()
             return self._there[1]
+
+
+def llm(
+    *,
+    settings: Mapping[str, Any] = NO_META,
+    config_file: str | os.PathLike[str] | None = None,
+    progress: Progress = quiet,
+) -> Direct:
+    """The language model of the settings by itself: guarded, and remembered in ``home``.
+
+    Args:
+        settings: dotted keys, as in damda.toml: ``{"remote.url": "http://127.0.0.1:8000/v1"}``.
+        config_file: a damda.toml; None: the one in the current folder, if any.
+        progress: told about making the encoder, if a guard or a cache wants it.
+
+    Raises:
+        ConfigError: a setting is unknown or impossible, or there is no language model.
+    """
+    found = config.find(config_file, settings)
+    writer, name = models.bare(found)
+    if writer is None:
+        raise ConfigError("the settings have no language model: set remote.url, or llama.model")
+
+    def encoder() -> Encoder:
+        return models.make_encoder(found.encoder, offline=found.offline, progress=progress)
+
+    made = make_llms(writer, name, found, home_without_documents(found), encoder).get(LLM)
+    assert made is not None
+    return made
+
+
+def home_without_documents(settings: Settings) -> Path:
+    """Where things are kept that belong to no documents: ``home``, else damda's folder among the user's caches."""
+    return Path(settings.home).expanduser() if settings.home else cache_folder() / "llm"
 
 
 def make_llms(

@@ -81,14 +81,14 @@ def _without_documents(config: Path | None, named: dict[str, Any]) -> Path:
         ConfigError: there is no language model either.
         StoreError: the folder can't be made.
     """
+    from damda.assemble.llms import home_without_documents
     from damda.config import find
     from damda.errors import ConfigError, StoreError
-    from damda.weights import cache_folder
 
     settings = find(config, named)
     if not (settings.remote.url or settings.llama.model):
         raise ConfigError("nothing to serve: give a folder of documents, or --llm URL, or set llama.model")
-    folder = Path(settings.home).expanduser() if settings.home else cache_folder() / "llm"
+    folder = home_without_documents(settings)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
