@@ -97,7 +97,7 @@ class _Recall(Generic[Payload]):
                 entry, found, refused = self._near(self._encoder, self._judge, vector, question, scope)
             except DamdaError as error:
                 self._say(f"no similar questions are looked for: {error}")
-        self._memory.looked(entry if found else None, found.how if found else None, refused=refused)
+        self._memory.looked(entry if found else None, found.how if found else None, refused=refused and found is None)
         if found is None:
             self._missed.begin(question, scope, vector)
         return found
