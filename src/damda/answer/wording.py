@@ -4,6 +4,7 @@ Knows: which words carry content, spellings of compounds. Does not know: vectors
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from damda.answer import asking, moments, quantities
 from damda.answer.bounds import LITTLE
@@ -77,6 +78,7 @@ def _modifiers(question: Question, nouns: tuple[str, ...]) -> int:
     )
 
 
+@lru_cache(maxsize=1024)
 def words(question: Question) -> list[tuple[str, bool]]:
     """Content words, each once, and whether it is a verb."""
     if not question.korean:
