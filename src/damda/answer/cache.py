@@ -210,7 +210,8 @@ class TextCache:
         self._recall.keep(question, self._scope(question, scope), row)
 
     def _scope(self, question: str, scope: str) -> str:
-        return f"{scope}:{hashlib.sha256(question.encode()).hexdigest()}" if self._to_the_letter else scope
+        letters = question.encode("utf-8", "replace")  # half characters are no text
+        return f"{scope}:{hashlib.sha256(letters).hexdigest()}" if self._to_the_letter else scope
 
 
 def _written(payload: str) -> tuple[str, Finish, Usage]:
