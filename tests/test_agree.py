@@ -202,7 +202,7 @@ def test_traps_get_no_answer_and_paraphrases_do(agreement: Agreement, encoder: O
         served = not agreement.agree(row["a"], row["b"]) and like >= THRESHOLD + agreement.penalty(row["a"], row["b"])
         given[bool(row["same"])].append(served)
     assert sum(given[False]) <= 0.03 * len(given[False])
-    assert sum(given[True]) >= 0.85 * len(given[True])
+    assert sum(given[True]) >= 0.8 * len(given[True])
     bare = sum(like >= THRESHOLD for row, like in zip(rows, alike, strict=True) if not row["same"])
     assert bare > 0.8 * len(given[False]), "without the guards nearly all of them would"
 

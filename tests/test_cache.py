@@ -640,6 +640,9 @@ def test_half_characters_do_no_harm(memory: Memory) -> None:
     cache = AnswerCache(memory, FakeEncoder(), Judge())
     cache.put("무엇 \udcff?", "s", Answer("답 \udcff"))
     assert cache.get("무엇 \udcff?", "s") == Answer("답 \udcff", cached="exact")
+    texts = TextCache(memory)
+    texts.put("무엇 \udcff?", "s", "답 \udcff", "stop", Usage())
+    assert texts.get("무엇 \udcff?", "s") == ("답 \udcff", "stop", Usage(), "exact", "")
 
 
 def test_the_scale_of_likeness() -> None:

@@ -5,6 +5,7 @@ Knows: question words and the nouns that stand for them ("이유를 알려 줘" 
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from damda.answer.quantities import unit_of
 from damda.answer.question import Question
@@ -63,6 +64,7 @@ def stands_for(noun: str) -> str:
     return _NOUNS.get(noun, "")
 
 
+@lru_cache(maxsize=1024)
 def asked(question: Question) -> frozenset[str]:
     """What is asked for; "what" for anything at all, "whether" for yes or no, nothing where it is no question."""
     return frozenset(_korean(question)) if question.korean else frozenset(_english(question))
@@ -89,6 +91,7 @@ def differ(one: Question, other: Question) -> str:
     return ""
 
 
+@lru_cache(maxsize=1024)
 def counted(question: Question) -> frozenset[str]:
     """What "몇" counts, in one spelling."""
     said = question.said if question.korean else ()

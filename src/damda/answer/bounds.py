@@ -6,6 +6,7 @@ order where only order tells. Does not know: what the words mean.
 
 import re
 from collections import defaultdict
+from functools import lru_cache
 
 from damda.answer.question import NOUNS, VERBS, Question
 from damda.types import Morpheme
@@ -55,6 +56,7 @@ _PERSONS = frozenset(
 )
 
 
+@lru_cache(maxsize=1024)
 def scopes(question: Question) -> frozenset[str]:
     """Of "only", "all", "except" and the like those that bound what is asked."""
     if not question.korean:
@@ -122,6 +124,7 @@ def _korean_roles(one: Question, other: Question) -> str:
     return ""
 
 
+@lru_cache(maxsize=1024)
 def _roles(question: Question) -> dict[str, dict[str, str]]:
     """For each noun its part in what each verb says."""
     found: defaultdict[str, dict[str, str]] = defaultdict(dict)
@@ -171,6 +174,7 @@ def _reversed(one: Question, other: Question) -> str:
     return ""
 
 
+@lru_cache(maxsize=1024)
 def _beside(question: Question) -> set[tuple[str, str]]:
     said = [t for t in question.said if not (t.form == "의" and t.tag == "JKG")]
     return {
@@ -190,6 +194,7 @@ def _reordered(one: Question, other: Question) -> str:
     return ""
 
 
+@lru_cache(maxsize=1024)
 def _ordered(question: Question) -> dict[str, set[str]]:
     found: defaultdict[str, set[str]] = defaultdict(set)
     said = question.said

@@ -5,6 +5,7 @@ Knows: their names in Korean and English, and what "다음" and "last" stand bef
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from damda.answer.quantities import timed
 from damda.answer.question import Question
@@ -44,6 +45,7 @@ _ENGLISH = re.compile(
 )
 
 
+@lru_cache(maxsize=1024)
 def moments(question: Question) -> frozenset[str]:
     """All of them."""
     return frozenset(_korean(question)) if question.korean else frozenset(_english(question.text))

@@ -6,6 +6,7 @@ Does not know: who bears them.
 """
 
 import re
+from functools import lru_cache
 
 from damda.answer.bounds import LITTLE
 from damda.answer.question import Question
@@ -53,6 +54,7 @@ def _is_short(name: str, there: Question) -> bool:
     return any(len(base) >= 2 and base in there.compact for base in bases)
 
 
+@lru_cache(maxsize=1024)
 def names(question: Question) -> frozenset[str]:
     """All of them, in lower case."""
     if not question.korean:

@@ -3,6 +3,8 @@
 Knows: pairs, in the forms that Kiwi gives (stems of verbs), and English ones. Does not know: negation (`polarity`).
 """
 
+from functools import lru_cache
+
 from damda.answer.question import Question
 from damda.answer.synonyms import same
 
@@ -361,6 +363,7 @@ def opposites(one: Question, other: Question) -> str:
     return ""
 
 
+@lru_cache(maxsize=1024)
 def _forms(question: Question) -> frozenset[str]:
     if not question.korean:
         return frozenset(question.words)

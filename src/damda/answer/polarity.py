@@ -7,6 +7,7 @@ of their own (`opposites`).
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from damda.answer.question import NOUNS, VERBS, Question
 from damda.answer.synonyms import same
@@ -32,6 +33,7 @@ class Polarity:
     wanted: frozenset[str]
 
 
+@lru_cache(maxsize=1024)
 def polarity(question: Question) -> Polarity:
     """Of all that is said in the question."""
     if not question.korean:

@@ -7,6 +7,7 @@ questions is right.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from damda.answer.question import Question
 from damda.types import Morpheme
@@ -91,6 +92,7 @@ _ENGLISH = {
 }
 
 
+@lru_cache(maxsize=1024)
 def quantities(question: Question) -> frozenset[Quantity]:
     """All of them; "one" where it says little is left out."""
     rest, found = timed(question.text)

@@ -4,6 +4,7 @@ Knows: which words carry content, spellings of compounds. Does not know: vectors
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from damda.answer import asking, moments, quantities
 from damda.answer.bounds import LITTLE
@@ -21,7 +22,8 @@ _EMPTY = frozenset(
     " 아니 아니면 안 못 않 없 말 모르 생각 예정 원하 고르 부탁 싶 가르치 설명 안내 저희 님 분 들 계시 계획 기억"
     " 여쭈 묻 질문 필요 해당 관련 현재 지금"
     " 그렇 이렇 저렇 자신 본인 여러분 친구야 총 모두 전부 시키 놓 두 버리 오 가 나 나오 들 아시 예 네 그러 ᆫ데"
-    " 궁금하 정하 찾 기준 권하 잊 조심하 이번 요번 저번 뜻 의미 가능 기준".split()
+    " 궁금하 정하 찾 기준 권하 잊 조심하 이번 요번 저번 뜻 의미 가능 기준 사용 이용 활용 제공 비교 곳 지역"
+    " 찾아보 뽑 걸 낫 괜찮".split()
 )
 
 
@@ -76,6 +78,7 @@ def _modifiers(question: Question, nouns: tuple[str, ...]) -> int:
     )
 
 
+@lru_cache(maxsize=1024)
 def words(question: Question) -> list[tuple[str, bool]]:
     """Content words, each once, and whether it is a verb."""
     if not question.korean:
