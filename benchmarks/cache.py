@@ -4,8 +4,8 @@ python benchmarks/cache.py DATA
 
 DATA: the folder with ko_sts/parakqc.jsonl (groups of paraphrases; other groups of the same topic are traps), ko_qa,
 en_xquad and ko_sts/klue_sts_dev.jsonl. Halves by a hash of the group, or of the pair: the guards were written by "dev",
-"held out" was not looked at. Each look-up is of the nearest five remembered questions, as in damda.answer.cache.
-"bare": by likeness alone; "guarded": by damda.answer.agree too.
+"held out" was not looked at. Each look-up is of the nearest five remembered questions, as in damda.answer.memory.cache.
+"bare": by likeness alone; "guarded": by damda.answer.agreement.agree too.
 """
 
 import argparse
@@ -23,9 +23,9 @@ import machine
 import numpy as np
 from numpy.typing import NDArray
 
-from damda.answer.agree import Agreement
-from damda.answer.cache import THRESHOLD, AnswerCache, unrelated
-from damda.answer.remembered import Memory
+from damda.answer.agreement.agree import Agreement
+from damda.answer.memory.cache import THRESHOLD, AnswerCache, unrelated
+from damda.answer.memory.remembered import Memory
 from damda.assemble import models
 from damda.config import Settings
 from damda.types import Answer, Encoder

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from damda.answer.remembered import Memory
+from damda.answer.memory.remembered import Memory
 
 
 def main() -> None:

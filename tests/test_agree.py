@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from damda.answer.agree import Agreement
-from damda.answer.cache import THRESHOLD, likeness, unrelated
-from damda.answer.moments import moments
-from damda.answer.polarity import polarity
-from damda.answer.quantities import quantities
-from damda.answer.question import Question
+from damda.answer.agreement.agree import Agreement
+from damda.answer.agreement.moments import moments
+from damda.answer.agreement.polarity import polarity
+from damda.answer.agreement.quantities import quantities
+from damda.answer.agreement.question import Question
+from damda.answer.memory.cache import THRESHOLD, likeness, unrelated
 from damda.embed.encoder import OnnxEncoder
 from damda.korean import Morphemes
 

@@ -20,11 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from damda.answer.cache import AnswerCache, TextCache, likeness, unrelated
-from damda.answer.remembered import Memory
-from damda.answer.shelf import MIGRATIONS
-from damda.answer.spelling import normalised
-from damda.answer.stored import answer_from_text, answer_to_text
+from damda.answer.memory.cache import AnswerCache, TextCache, likeness, unrelated
+from damda.answer.memory.remembered import Memory
+from damda.answer.memory.shelf import MIGRATIONS
+from damda.answer.memory.spelling import normalised
+from damda.answer.memory.stored import answer_from_text, answer_to_text
 from damda.errors import EncoderError
 from damda.types import Answer, Cache, Chunk, Found, Hit, Kind, Quote, Usage, Verdict
 

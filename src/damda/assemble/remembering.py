@@ -9,9 +9,9 @@ from damda.config import Settings
 from damda.types import Encoder
 
 if TYPE_CHECKING:
-    from damda.answer.agree import Agreement
-    from damda.answer.cache import AnswerCache, TextCache
-    from damda.answer.remembered import Memory
+    from damda.answer.agreement.agree import Agreement
+    from damda.answer.memory.cache import AnswerCache, TextCache
+    from damda.answer.memory.remembered import Memory
     from damda.generate.kv import States
 
 FILE, STATES = "answers.sqlite", "kv"
@@ -20,7 +20,7 @@ FILE, STATES = "answers.sqlite", "kv"
 
 def make_answers(settings: Settings, home: Path, encoder: Encoder) -> "AnswerCache | None":
     """What remembers answers; None where the settings want none."""
-    from damda.answer.cache import THRESHOLD, AnswerCache
+    from damda.answer.memory.cache import THRESHOLD, AnswerCache
 
     mode, threshold = settings.cache.mode, settings.cache.threshold
     if mode == "auto":  # an extractive answer is made anew in less time than a doubt is worth
@@ -35,7 +35,7 @@ def make_answers(settings: Settings, home: Path, encoder: Encoder) -> "AnswerCac
 
 def make_texts(settings: Settings, home: Path, encoder: Callable[[], Encoder]) -> "TextCache | None":
     """What remembers the bare language model's texts; None where the settings want none."""
-    from damda.answer.cache import THRESHOLD, TextCache
+    from damda.answer.memory.cache import THRESHOLD, TextCache
 
     mode, threshold = settings.cache.llm, settings.cache.threshold
     if mode == "off":
@@ -48,7 +48,7 @@ def make_texts(settings: Settings, home: Path, encoder: Callable[[], Encoder]) -
 
 def make_memory(settings: Settings, home: Path) -> "Memory":
     """Where a home keeps what it remembers; nothing is made before something is put there."""
-    from damda.answer.remembered import Memory
+    from damda.answer.memory.remembered import Memory
 
     return Memory(home / FILE, days=settings.cache.days, megabytes=settings.cache.megabytes)
 
@@ -61,6 +61,6 @@ def make_states(settings: Settings, home: Path) -> "States":
 
 
 def _agreement(settings: Settings) -> "Agreement":
-    from damda.answer.agree import Agreement
+    from damda.answer.agreement.agree import Agreement
 
     return Agreement(models.make_analyser(settings))

@@ -6,11 +6,11 @@ Knows: which words carry content, spellings of compounds. Does not know: vectors
 from dataclasses import dataclass
 from functools import lru_cache
 
-from damda.answer import asking, moments, quantities
-from damda.answer.bounds import LITTLE
-from damda.answer.names import called
-from damda.answer.question import NOUNS, VERBS, Question
-from damda.answer.synonyms import same
+from damda.answer.agreement import asking, moments, quantities
+from damda.answer.agreement.bounds import LITTLE
+from damda.answer.agreement.names import called
+from damda.answer.agreement.question import NOUNS, VERBS, Question
+from damda.answer.agreement.synonyms import same
 
 _EMPTY = frozenset(
     "있 하 되 이 같 주 보 싶 싶어하 알 알리 말하 말씀 말 드리 가지 거 것 수 등 중 중간 좀 나 너 우리 저 제 내 네"

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from damda.answer.question import NOUNS, VERBS, Question
-from damda.answer.synonyms import same
+from damda.answer.agreement.question import NOUNS, VERBS, Question
+from damda.answer.agreement.synonyms import same
 from damda.types import Morpheme
 
 _REFUSING = frozenset("금지 불가 불가능 불능 불허 거부 거절 미지원 미포함 미사용 제한 불필요".split())

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from damda.answer.quantities import timed
-from damda.answer.question import Question
+from damda.answer.agreement.quantities import timed
+from damda.answer.agreement.question import Question
 
 _SAME = {
     "금일": "오늘", "명일": "내일", "익일": "내일", "작일": "어제", "그저께": "그제", "엊그제": "그제",

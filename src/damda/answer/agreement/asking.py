@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from damda.answer.quantities import unit_of
-from damda.answer.question import Question
+from damda.answer.agreement.quantities import unit_of
+from damda.answer.agreement.question import Question
 from damda.types import Morpheme
 
 _WORDS = {

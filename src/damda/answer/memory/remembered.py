@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from damda.answer.shelf import Shelf
-from damda.answer.spelling import normalised
-from damda.answer.vectors import Vectors
+from damda.answer.memory.shelf import Shelf
+from damda.answer.memory.spelling import normalised
+from damda.answer.memory.vectors import Vectors
 from damda.korean import nfc
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from functools import lru_cache
 
-from damda.answer.question import NOUNS, VERBS, Question
+from damda.answer.agreement.question import NOUNS, VERBS, Question
 from damda.types import Morpheme
 
 _SCOPES = {

@@ -8,8 +8,8 @@ Does not know: who bears them.
 import re
 from functools import lru_cache
 
-from damda.answer.bounds import LITTLE
-from damda.answer.question import Question
+from damda.answer.agreement.bounds import LITTLE
+from damda.answer.agreement.question import Question
 
 _CODE = re.compile(r"[A-Za-z]+(?:[-_./+#]*[A-Za-z0-9]+)*(?:\+\+|#)?|[A-Za-z]*\d+[A-Za-z][\w-]*")
 _CAPITAL = re.compile(r"\b[A-Z][\w'’-]*")

@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from damda.answer import asking, bounds, moments, names, polarity, quantities
-from damda.answer.opposites import opposites
-from damda.answer.question import Question
-from damda.answer.wording import unmatched
+from damda.answer.agreement import asking, bounds, moments, names, polarity, quantities
+from damda.answer.agreement.opposites import opposites
+from damda.answer.agreement.question import Question
+from damda.answer.agreement.wording import unmatched
 from damda.types import Tagger
 
 _LONGEST = 2000

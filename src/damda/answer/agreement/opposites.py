@@ -5,8 +5,8 @@ Knows: pairs, in the forms that Kiwi gives (stems of verbs), and English ones. D
 
 from functools import lru_cache
 
-from damda.answer.question import Question
-from damda.answer.synonyms import same
+from damda.answer.agreement.question import Question
+from damda.answer.agreement.synonyms import same
 
 _KOREAN = """
 켜 틀 점등 / 끄 소등

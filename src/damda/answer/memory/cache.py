@@ -18,9 +18,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from damda.answer.direct import Said
-from damda.answer.remembered import Entry, How, Memory
-from damda.answer.spelling import normalised
-from damda.answer.stored import answer_from_text, answer_to_text, to_text
+from damda.answer.memory.remembered import Entry, How, Memory
+from damda.answer.memory.spelling import normalised
+from damda.answer.memory.stored import answer_from_text, answer_to_text, to_text
 from damda.errors import DamdaError
 from damda.korean import nfc
 from damda.types import Answer, Encoder, Finish, Usage

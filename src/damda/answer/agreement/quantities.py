@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from damda.answer.question import Question
+from damda.answer.agreement.question import Question
 from damda.types import Morpheme
 
 Quantity = tuple[str, str]
