@@ -74,12 +74,16 @@ def test_the_tree_of_an_answer(kb: KnowledgeBase, start: Start) -> None:
     assert kept is not None
     assert outline(kept) == [
         "invoke_workflow answer",
+        "  cache",
         "  retrieval handbook",
         "    bm25",
         "    dense",
         "      embeddings fake",
+        "  guard",
         "  chat talker.gguf",
+        "  guard",
         "  quote",
+        "  guard",
         "  quote",
     ]
     facts = {step.name: step.attributes for step in steps(kept)}
@@ -239,7 +243,12 @@ def test_a_stream_advanced_and_closed_by_different_threads(kb: KnowledgeBase, st
     assert failed == []
     kept = latest(kb.home)
     assert kept.summary.id == request.trace_id
-    assert outline(kept)[:3] == ["POST /v1/chat/completions", "  invoke_workflow answer", "    retrieval handbook"]
+    assert outline(kept)[:4] == [
+        "POST /v1/chat/completions",
+        "  invoke_workflow answer",
+        "    cache",
+        "    retrieval handbook",
+    ]
     assert kept.summary.status == "cancelled"
 
 

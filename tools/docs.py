@@ -241,6 +241,26 @@ FIGURES = (
     ("ingest.times_faster", "times faster than step by step on one thread", "한 스레드로 차례차례 할 때보다(배)"),
     ("ingest.peak_memory_mb", "peak memory, MB", "최대 메모리(MB)"),
     ("ingest.unchanged_again.wall_s", "second run, nothing changed, s", "바뀐 것 없는 두 번째 실행(초)"),
+    (
+        "personal.synthetic.held out.all.f1",
+        "personal data: F1 on made-up texts, held-out half",
+        "개인정보: 만든 글의 F1(따로 둔 절반)",
+    ),
+    (
+        "injection.planted_in_passages.held out.flagged",
+        "planted instructions: share flagged, held-out half (24 passages)",
+        "심어 둔 지시문: 찾은 비율(따로 둔 절반, 24개 문단)",
+    ),
+    (
+        "injection.ordinary.ko_qa passages.share",
+        "planted instructions: share of ordinary passages flagged",
+        "심어 둔 지시문: 보통 문단을 잘못 짚은 비율",
+    ),
+    (
+        "classifier.toxic_ko.trained on the first half, measured on the second.auc.value",
+        "classifier: AUC on toxic comments, trained on the other half",
+        "분류기: 악성 댓글 AUC(다른 절반으로 학습)",
+    ),
 )
 
 

@@ -69,9 +69,7 @@ class Guards:
         """Whether the text of an answer has to be held back until it was checked."""
         return bool(self._of["answer"])
 
-    def check(
-        self, place: Place, text: str, hits: Sequence[Hit] = (), *, parent: trace.Span = trace.OFF, passage: str = ""
-    ) -> Checked:
+    def check(self, place: Place, text: str, hits: Sequence[Hit] = (), *, parent: trace.Span = trace.OFF) -> Checked:
         """One text.
 
         Args:
@@ -79,13 +77,12 @@ class Guards:
             text: it.
             hits: the passages that an answer was made from.
             parent: the span above.
-            passage: its id, where it is a passage.
         """
         verdicts: list[Verdict] = []
         for guard in self._of[place]:
             with trace.guarding(name_of(guard), place, parent=parent) as step:
-                verdict = replace(guard.check(text, hits), place=place, passage=passage)
-                trace.guarded(step, verdict)
+                verdict = replace(guard.check(text, hits), place=place)
+                trace.guarded(step, [verdict])
             if verdict.action == "allow":
                 continue
             verdicts.append(verdict)
@@ -111,22 +108,13 @@ class Guards:
 
     def passages(self, hits: Sequence[Hit], *, parent: trace.Span = trace.OFF) -> Passages:
         """Passages for a generator: what is blocked is left out, what is redacted is masked, also in titles."""
-        if not self._of["passage"]:
-            return Passages(list(hits))
-        kept: list[Hit] = []
-        warned: set[str] = set()
-        verdicts: list[Verdict] = []
-        for hit in hits:
-            checked = self.check("passage", hit.chunk.in_context(), parent=parent, passage=hit.chunk.id)
-            verdicts += checked.verdicts
-            if checked.blocked:
-                continue
-            if checked.verdicts:
-                hit = _in_place(hit, checked.text)
-            if any(verdict.action == "flag" for verdict in checked.verdicts):
-                warned.add(hit.chunk.id)
-            kept.append(hit)
-        return Passages(kept, frozenset(warned), tuple(verdicts))
+        guards, seen = self._of["passage"], Passages(list(hits))
+        for guard in guards:
+            with trace.guarding(name_of(guard), "passage", parent=parent) as step:
+                verdicts = [_on(guard, hit) for hit in seen.hits]
+                trace.guarded(step, verdicts)
+            seen = _after(seen, verdicts)
+        return seen
 
     def shown(self, hits: Sequence[Hit]) -> list[Hit]:
         """Passages as they are given out with an answer."""
@@ -149,6 +137,21 @@ class Guards:
             verdict = guard.check(text)
             text = verdict.text if verdict.allowed else MASK * len(text)
         return text
+
+
+def _on(guard: Guard, hit: Hit) -> Verdict:
+    return replace(guard.check(hit.chunk.in_context()), place="passage", passage=hit.chunk.id)
+
+
+def _after(seen: Passages, verdicts: Sequence[Verdict]) -> Passages:
+    """The passages after a guard has looked at each."""
+    pairs = list(zip(seen.hits, verdicts, strict=True))
+    kept = [
+        _in_place(hit, verdict.text) if verdict.action == "redact" else hit for hit, verdict in pairs if verdict.allowed
+    ]
+    warned = {verdict.passage for verdict in verdicts if verdict.action == "flag"}
+    found = [verdict for verdict in verdicts if verdict.action != "allow"]
+    return Passages(kept, seen.warned | warned, (*seen.verdicts, *found))
 
 
 def name_of(guard: Guard) -> str:

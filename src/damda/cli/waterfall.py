@@ -109,6 +109,11 @@ _SHOWN = {
     genai.OUTPUT_TOKENS: "tokens out",
     "gen_ai.response.time_to_first_chunk": "first words after s",
     "damda.document": "",
+    genai.CACHED: "",
+    "damda.guard": "",
+    "damda.place": "of a",
+    "damda.action": "",
+    "damda.rule": "",
 }
 
 

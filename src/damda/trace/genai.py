@@ -66,15 +66,18 @@ def guarding(guard: str, place: Place, *, parent: Span) -> Span:
     return span("guard", {"damda.place": place, "damda.guard": guard}, parent=parent)
 
 
-def guarded(made: Span, verdict: Verdict) -> None:
-    """What the guard says. What it found is not repeated: it is what must not be seen."""
-    if made:
-        facts: dict[str, Value] = {"damda.guard": verdict.guard, "damda.action": verdict.action}
-        if verdict.rule:
-            facts["damda.rule"] = verdict.rule
-        if isfinite(verdict.score):
-            facts["damda.score"] = round(verdict.score, 4)
-        made.set(facts)
+def guarded(made: Span, verdicts: Sequence[Verdict]) -> None:
+    """What the guard says, of one text or several. What it found is not repeated: it is what must not be seen."""
+    if not made:
+        return
+    found = [verdict for verdict in verdicts if verdict.action != "allow"]
+    facts: dict[str, Value] = {"damda.action": ", ".join(dict.fromkeys(v.action for v in found)) or "allow"}
+    if found:
+        facts["damda.rule"] = ", ".join(dict.fromkeys(verdict.rule for verdict in found))
+    scores = [verdict.score for verdict in verdicts if isfinite(verdict.score)]
+    if scores:
+        facts["damda.score"] = round(max(scores), 4)
+    made.set(facts)
 
 
 def recalling(*, parent: Span) -> Span:
@@ -84,7 +87,7 @@ def recalling(*, parent: Span) -> Span:
 
 def recalled(made: Span, how: str) -> None:
     """Whether it was there: "exact", "semantic", or "" for a miss."""
-    made.set({CACHED: how})
+    made.set({CACHED: how or "miss"})
 
 
 class Retrieval:
