@@ -166,6 +166,15 @@ def test_a_flagged_passage_is_given_as_data_with_a_warning() -> None:
     assert messages("q", [HIT])[0].content.endswith(TEXT)
 
 
+def test_what_repeats_a_flagged_sentence_says_so() -> None:
+    guards = Guards(passage=[Finds("Ask a week before", "flag")])
+    answer = pipeline(Says("Leave is 15 days. Ask a week before."), guards).ask("How many days?")
+    assert answer.text == "Leave is 15 days. [1] Ask a week before. [2] [instruction in the document]"
+    titled = Hit(Chunk("a#0", "a", TEXT, 0, len(TEXT), title="Rules", heading="All", version="v"), 1.0, "bm25")
+    answer = pipeline(Says("Leave is 15 days.", " Ask a week before."), guards, OneHit(titled)).ask("며칠인가요?")
+    assert answer.text == "Leave is 15 days. [1] Ask a week before. [2] [문서 속 지시문]"
+
+
 def test_a_redacted_passage_is_masked_for_the_model_and_in_quotes() -> None:
     says = Says(f"Kim's number is {MASK * 14}, he knows.")
     answer = pipeline(says, Guards(passage=[Finds(NUMBER)])).ask("What is Kim's number?")

@@ -263,7 +263,7 @@ def load(
     sources = [
         (str(file), _from_file(file) if file else {}),
         ("the environment", _from_environment(os.environ if env is None else env)),
-        ("the command line", {key: value for key, value in flags.items() if value is not None}),
+        ("the command line", {key: _given(key, value) for key, value in flags.items() if value is not None}),
     ]
     merged: dict[str, Any] = {}
     for _, values in sources:
@@ -338,8 +338,15 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
         if not name.startswith(_PREFIX) or name in _NOT_SETTINGS:
             continue
         key = name.removeprefix(_PREFIX).lower().replace("__", ".")
-        found[key] = [part.strip() for part in value.split(",")] if key in _LISTS else value
+        found[key] = _given(key, value)
     return found
+
+
+def _given(key: str, value: Any) -> Any:  # noqa: ANN401  whatever was given
+    """Lists are written with commas where only text can be."""
+    if key in _LISTS and isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
 
 
 _PREFIX = "DAMDA_"

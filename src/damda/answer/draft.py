@@ -3,16 +3,16 @@
 Knows: when a sentence may leave. Does not know: where text and passages come from.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from damda import trace
-from damda.answer.guard import Guards
-from damda.answer.prompt import not_found, unsupported_mark, withheld
+from damda.answer.guard import Guards, Passages
+from damda.answer.prompt import not_found, planted_mark, unsupported_mark, withheld
 from damda.answer.quote import Grounder
 from damda.answer.release import Units
 from damda.asked import number
-from damda.types import MASK, NOT_FOUND, Answer, Delta, Found, Hit, Quote, Usage, Verdict
+from damda.types import MASK, NOT_FOUND, Answer, Delta, Found, Quote, Usage, Verdict
 
 
 class Draft:
@@ -21,7 +21,7 @@ class Draft:
     Args:
         question: as it was asked: what is said to people is in its language.
         asked: as it was searched for.
-        hits: the passages that the text is made from.
+        seen: the passages that the text is made from, as their guards let them through.
         grounder: ties sentences to them.
         guards: look at each sentence, together with those that it can't be told apart from, before it is given out.
         whole: the span of the answer.
@@ -31,9 +31,9 @@ class Draft:
     """
 
     def __init__(
-        self, question: str, asked: str, hits: Sequence[Hit], grounder: Grounder, guards: Guards, whole: trace.Span
+        self, question: str, asked: str, seen: Passages, grounder: Grounder, guards: Guards, whole: trace.Span
     ) -> None:
-        self._question, self._asked, self._hits, self._whole = question, asked, hits, whole
+        self._question, self._asked, self._seen, self._whole = question, asked, seen, whole
         self._grounder, self._guards = grounder, guards
         self._wanted = number(asked)
         self._units = Units(closed=guards.holding)
@@ -67,7 +67,7 @@ class Draft:
         if self.blocked:
             return
         begin, end = unit[0][0], unit[-1][1]
-        checked = self._guards.check("answer", raw[begin:end], self._hits, parent=self._whole)
+        checked = self._guards.check("answer", raw[begin:end], self._seen.hits, parent=self._whole)
         self._verdicts += checked.verdicts
         if checked.blocked:
             yield from self._block()
@@ -108,6 +108,8 @@ class Draft:
             if quote not in self._quotes:
                 self._quotes.append(quote)
             mark = f"[{self._quotes.index(quote) + 1}]"
+            if self._seen.planted(quote):
+                mark += f" {planted_mark(self._question)}"
         piece = f"{gap if self._text else ''}{shown} {mark}"
         self._text += piece
         return piece
@@ -116,8 +118,8 @@ class Draft:
         span = self._wanted.find(quote.text) if self._wanted else None
         return replace(quote, answer=(quote.start + span[0], quote.start + span[1])) if span else quote
 
-    def answer(self, verdicts: Sequence[Verdict] = ()) -> Answer:
-        """The Answer: "not found" unless at least one sentence has a quote. ``verdicts`` on passages come first."""
+    def answer(self) -> Answer:
+        """The Answer: "not found" unless at least one sentence has a quote."""
         found = bool(self._quotes)
         if found:
             text = self._text
@@ -127,10 +129,10 @@ class Draft:
             text=text,
             found=found,
             quotes=tuple(self._quotes),
-            hits=tuple(self._guards.shown(self._hits)),
+            hits=tuple(self._guards.shown(self._seen.hits)),
             unsupported=tuple(self._unsupported),
             usage=self._usage,
             asked=self._asked if self._asked != self._question else "",
-            verdicts=(*verdicts, *self._verdicts),
+            verdicts=(*self._seen.verdicts, *self._verdicts),
             trace_id=self._whole.trace_id,
         )

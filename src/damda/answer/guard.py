@@ -32,6 +32,19 @@ class Passages(NamedTuple):
     warned: frozenset[str] = frozenset()
     verdicts: tuple[Verdict, ...] = ()
 
+    def planted(self, quote: Quote) -> bool:
+        """Whether a quote has something in it that is flagged."""
+        for hit in self.hits if self.warned else ():
+            chunk = hit.chunk
+            if chunk.doc_id != quote.doc_id or chunk.id not in self.warned:
+                continue
+            before = chunk.start - (len(chunk.in_context()) - len(chunk.text))  # found is counted in the context
+            for verdict in self.verdicts:
+                if verdict.passage == chunk.id and verdict.action == "flag":
+                    if any(before + f.start < quote.end and before + f.end > quote.start for f in verdict.found):
+                        return True
+        return False
+
 
 class Guards:
     """Checks texts with the guards of their place, one after another; each sees what the one before it let through.
@@ -155,8 +168,8 @@ def _after(seen: Passages, verdicts: Sequence[Verdict]) -> Passages:
 
 
 def name_of(guard: Guard) -> str:
-    """The first word of its id: "personal"."""
-    return re.split(r"[(:]", guard.id, maxsplit=1)[0]
+    """Its id without versions and settings: "personal"."""
+    return re.split(r"[(:]|-\d", guard.id, maxsplit=1)[0]
 
 
 def _in_place(hit: Hit, context: str) -> Hit:

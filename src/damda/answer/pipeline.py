@@ -152,7 +152,7 @@ class Pipeline:
             hits = self._search(asked, where, whole)
         seen = self._guards.passages(hits, parent=whole)
         grounder = Grounder(seen.hits, self._documents, self._analyser)
-        draft = Draft(question, asked, seen.hits, grounder, self._guards, whole)
+        draft = Draft(question, asked, seen, grounder, self._guards, whole)
         if seen.hits:
             prompt = messages(
                 asked,
@@ -169,7 +169,7 @@ class Pipeline:
                     if draft.blocked:
                         break
             yield from draft.close()
-        answer = draft.answer(seen.verdicts)
+        answer = draft.answer()
         # Documents that changed meanwhile may have been searched already: what was found belongs to neither state.
         if cache and not answer.blocked and self._scope(question, history, where) == scope:
             cache.put(asked, scope, answer)

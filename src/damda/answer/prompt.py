@@ -37,6 +37,7 @@ _WARNING = {
     ),
 }
 _UNSUPPORTED = {"ko": "[근거 없음]", "en": "[unsupported]"}
+_PLANTED = {"ko": "[문서 속 지시문]", "en": "[instruction in the document]"}
 
 
 def language(text: str) -> str:
@@ -54,6 +55,11 @@ def unsupported_mark(question: str) -> str:
     return _UNSUPPORTED[language(question)]
 
 
+def planted_mark(question: str) -> str:
+    """What stands behind a sentence that repeats a planted instruction."""
+    return _PLANTED[language(question)]
+
+
 def withheld(question: str, why: str) -> str:
     """What a person is told when a guard keeps the answer back."""
     return _WITHHELD[language(question)].format(why=why)
@@ -61,7 +67,7 @@ def withheld(question: str, why: str) -> str:
 
 def wording(more: str = "") -> str:
     """A hash of all that is said here; answers that other words led to are other answers."""
-    said = repr((_RULES, _NOT_FOUND, _UNSUPPORTED, _WARNING, _WITHHELD, more))
+    said = repr((_RULES, _NOT_FOUND, _UNSUPPORTED, _PLANTED, _WARNING, _WITHHELD, more))
     return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 

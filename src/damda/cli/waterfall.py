@@ -111,7 +111,7 @@ _SHOWN = {
     "damda.document": "",
     genai.CACHED: "",
     "damda.guard": "",
-    "damda.place": "of a",
+    "damda.place": "",
     "damda.action": "",
     "damda.rule": "",
 }

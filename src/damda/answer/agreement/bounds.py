@@ -97,12 +97,28 @@ _NOUNISH = NOUNS | {"NNB", "JKO"}
 _MOST = frozenset("최고 최저 최대 최소 최장 최단 최다 최악 최초".split())
 
 
+_LIMITS = {"부터": "since", "까지": "until", "since": "since", "until": "until", "till": "until"}
+_OVER = frozenset("후 뒤 이후 직후 끝나 지나 마치 끝내 after once".split())
+
+
+@lru_cache(maxsize=1024)
+def _limits(question: Question) -> tuple[frozenset[str], bool]:
+    """Whether it says since or until, and whether something has to be over before."""
+    words = [t.form for t in question.said if t.tag[0] in "JVN"] if question.korean else question.words
+    return frozenset(_LIMITS[word] for word in words if word in _LIMITS), not _OVER.isdisjoint(words)
+
+
 def differ(one: Question, other: Question) -> str:
-    """ "only" or "roles: 철수" where they do."""
+    """ "only", "until" or "roles: 철수" where they do."""
     mine, theirs = scopes(one), scopes(other)
     lead = _LEAD if one.korean else _STRICT_ENGLISH
     if odd := (mine ^ theirs) & lead:
         return min(odd)
+    (ends, over), (other_ends, other_over) = _limits(one), _limits(other)
+    if ends and other_ends and ends != other_ends:  # one alone may say it in another way: "기한", "deadline"
+        return min(ends ^ other_ends)
+    if over != other_over:
+        return "after"
     return _korean_roles(one, other) if one.korean else _english_order(one, other)
 
 
