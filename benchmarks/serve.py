@@ -264,6 +264,7 @@ def damda(work: Path, documents: Path) -> Iterator[Server]:
     program = "from damda.cli import main; main()"
     port, home = _free(), work / f"home of {documents.name} in {documents.parent.name}"
     command = [sys.executable, "-c", program, "serve", str(documents), "--port", str(port), "--home", str(home)]
+    command += ["--set", "cache.mode=off"]  # answers are to be made
     with _running(command, port, "/ready") as process:
         yield Server(port, process.pid)
 

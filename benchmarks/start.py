@@ -39,12 +39,14 @@ def main() -> None:
     arguments.add_argument("--repeats", type=int, default=5)
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as home:
-        ask = ["-c", ASK, "ask", str(given.folder), QUESTION, "--home", home]
+        remembered = ["-c", ASK, "ask", str(given.folder), QUESTION, "--home", home]
+        ask = [*remembered, "--no-cache"]
         _timed(ask)
         commands = {
             "help": ["-c", ASK, "--help"],
             "import_damda": ["-c", "import damda"],
             "ask": ask,
+            "ask_remembered": remembered,
             "status": ["-c", ASK, "status", str(given.folder), "--home", home],
         } | {name: ["-c", code] for name, code in LOADS.items()}
         runs: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}

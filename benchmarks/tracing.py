@@ -43,7 +43,8 @@ def main() -> None:
     parser.add_argument("--home", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as thrown_away:
-        kb = damda.open(given.folder, settings={"home": str(given.home or Path(thrown_away) / "index")})
+        home = str(given.home or Path(thrown_away) / "index")
+        kb = damda.open(given.folder, settings={"home": home, "cache.mode": "off"})
         kb.refresh()
         questions = _questions(kb, given.queries, given.count)
         result = {
