@@ -103,6 +103,20 @@ def test_an_answer_stands_with_its_quotes(visit: Visit) -> None:
     assert row.locator(".value").all_inner_texts()[1] == "주 1일"
 
 
+def test_a_remembered_answer_says_so_and_can_be_made_anew(visit: Visit) -> None:
+    page = visit()
+    question = "수습 직원은 재택근무를 며칠 할 수 있나요?"
+    ask(page, question)
+    page.click("#fresh")
+    turn = ask(page, question)
+    assert "기억해 둔 답입니다." in turn.locator(".notes").inner_text()
+    assert turn.locator(".answer .line").count()
+    turn.get_by_role("button", name="새로 답하기").click()
+    page.wait_for_function("() => !document.querySelector('.turn .notes')?.innerText.includes('기억해')")
+    turn.locator(".tools button").first.wait_for()
+    assert "기억해" not in turn.inner_text() and quotes(page)
+
+
 def test_a_quote_opens_its_document_beside_the_answer(visit: Visit) -> None:
     page = visit()
     turn = ask(page, DAYS)

@@ -94,6 +94,32 @@ def test_sentences_are_shown_as_they_come(visit: Visit) -> None:
     assert page.get_attribute("#send", "aria-label") == "보내기"
 
 
+def test_what_guards_did_is_said(visit: Visit) -> None:
+    page = visit(fed=True)
+    ask(page)
+    verdicts = [
+        {"place": "passage", "guard": "injection", "action": "flag", "rule": "override"},
+        {"place": "answer", "guard": "personal", "action": "redact", "rule": "rrn, phone"},
+        {"place": "answer", "guard": "patterns", "action": "redact", "rule": "<b>사번</b>"},
+    ]
+    page.evaluate(f"say({json.dumps(SENTENCE + ' [1]')}); end({meta(verdicts=verdicts)})")
+    page.locator("button.mark").wait_for()
+    said = page.locator(".turn .notes").inner_text()
+    assert "가린 것이 있습니다: 주민등록번호, 전화번호, <b>사번</b>" in said and "지시처럼 쓴 말" in said
+    assert page.locator(".turn .notes b").count() == 0
+
+
+def test_a_withheld_answer_is_not_one_that_was_not_found(visit: Visit) -> None:
+    page = visit(fed=True)
+    ask(page)
+    verdicts = [{"place": "question", "guard": "personal", "action": "block", "rule": "rrn"}]
+    page.evaluate(
+        f"say('안전 규칙에 따라 답하지 않습니다: rrn.'); end({meta(found=False, quotes=[], verdicts=verdicts)})"
+    )
+    page.locator(".tools button").first.wait_for()
+    assert answer(page) == "안전 규칙에 따라 답하지 않습니다: rrn." and page.locator(".turn .nearest").count() == 0
+
+
 def test_markup_in_an_answer_stays_text(visit: Visit) -> None:
     page = visit(fed=True)
     ask(page, "<b>?</b>")

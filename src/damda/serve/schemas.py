@@ -40,7 +40,10 @@ _PLACE = {"text": TEXT, "doc_id": TEXT, "start": INT, "end": INT, "title": TEXT,
 _CHUNK = obj(id=TEXT, version=TEXT, **_PLACE)
 _HIT = obj(chunk=_CHUNK, score=maybe(NUMBER), by=TEXT, cosine=maybe(NUMBER), bm25=maybe(NUMBER))
 _QUOTE = obj(n=INT, version=TEXT, page=maybe(INT), answer=maybe(rows(INT)), **_PLACE)
-_DAMDA = obj(found=BOOL, quotes=rows(_QUOTE), unsupported=rows(TEXT), asked=TEXT, trace_id=TEXT)
+_VERDICT = obj(place=TEXT, guard=TEXT, action=TEXT, rule=TEXT, score=maybe(NUMBER), passage=TEXT)
+_REMARKS = {"cached": TEXT, "cached_for": TEXT, "verdicts": rows(_VERDICT), "trace_id": TEXT}
+_FROM_DOCUMENTS = obj(found=BOOL, quotes=rows(_QUOTE), unsupported=rows(TEXT), asked=TEXT, **_REMARKS)
+_DAMDA = {"anyOf": [_FROM_DOCUMENTS, obj(**_REMARKS)]}  # of a bare language model the second
 _USAGE = obj(prompt_tokens=INT, completion_tokens=INT, total_tokens=INT)
 _HEAD = {"id": TEXT, "object": TEXT, "created": INT, "model": TEXT}
 _MODEL = obj(id=TEXT, object=TEXT, created=INT, owned_by=TEXT)
@@ -49,9 +52,7 @@ _STATE = obj(source=TEXT, error=TEXT)
 
 
 def _completion(choice: Schema) -> Schema:
-    whole = obj(**_HEAD, choices=rows(choice), usage=_USAGE)
-    whole["properties"] = {**whole["properties"], "damda": _DAMDA}  # of model damda only
-    return whole
+    return obj(**_HEAD, choices=rows(choice), usage=_USAGE, damda=_DAMDA)
 
 
 _CHAT = _completion(obj(index=INT, message=obj(role=TEXT, content=TEXT), finish_reason=TEXT))

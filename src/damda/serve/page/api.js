@@ -51,10 +51,11 @@ export async function request(path, { method = "GET", json, body, signal, accept
     if (used) headers.Authorization = `Bearer ${used}`;
     if (json !== undefined) headers["Content-Type"] = "application/json";
     if (accept) headers.Accept = accept;
-    if (anew) headers["Cache-Control"] = "no-cache"; // what the service remembers is not wanted
+    // With "no-store" browsers send Cache-Control: no-cache, and the service would make every answer anew.
+    const cache = method === "POST" && !anew ? "default" : "no-store";
     let response;
     try {
-      response = await fetch(path, { method, headers, signal, cache: "no-store", credentials: "omit", body: json === undefined ? body : JSON.stringify(json) });
+      response = await fetch(path, { method, headers, signal, cache, credentials: "omit", body: json === undefined ? body : JSON.stringify(json) });
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new ApiError("gone");
