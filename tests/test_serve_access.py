@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 from fakes import until
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from serving import DOCUMENTS, SECRET, WRITER, Child, Served, Told, built, documents, raw, served, serving
 
@@ -417,6 +417,8 @@ def test_what_is_no_name_is_refused(tmp_path: Path, name: str) -> None:
 
 
 @given(st.text(max_size=400) | st.builds(lambda a, b: f"{a}.{b}", st.text(max_size=300), st.text(max_size=250)))
+@example("0\xa0.0")
+@example("휴가\u3000규정.md")
 def test_any_name_becomes_one_part_of_a_path_or_nothing(name: str) -> None:
     try:
         kept = safe_name(name)

@@ -32,7 +32,8 @@ def safe_name(name: str) -> str:
     last = nfc(name).replace("\\", "/").rpartition("/")[2]
     kept = "".join(c for c in last if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
     # Once more: what was taken out may have stood between a letter and its accent.
-    plain = nfc(_NOT_IN_NAMES.sub("", kept)).strip()
+    plain = nfc(_NOT_IN_NAMES.sub("", kept))
+    plain = "".join(" " if unicodedata.category(c) == "Zs" else c for c in plain).strip()  # spaces of any width
     if plain.startswith((".", "~$")):
         raise ReadError(f"{plain[:80]!r} is a hidden or temporary file")
     stem, dot, suffix = plain.strip(" .~$").rpartition(".")

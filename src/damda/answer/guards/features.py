@@ -23,7 +23,7 @@ SHORTEST, LONGEST = 2, 5
 BESIDE = 2.0
 """How much the n-grams weigh beside the vectors; both rows have about length 1. Measured: decisions/0018."""
 
-UNSURE = 0.3
+UNSURE = 1.0
 """What an n-gram that is as frequent in both classes counts, beside the log of how much more frequent another is."""
 
 _PRIME = np.uint64(0x100000001B3)
@@ -56,12 +56,12 @@ def telling(rows: Sequence[Whole], positive: NDArray[np.bool_]) -> Float:
 
     Its inverse document frequency, as in scikit-learn's TfidfTransformer, times how much more often it stands in one
     class than in the other: the size of the log-count ratio of naive Bayes (Wang and Manning 2012, "Baselines and
-    Bigrams"), and a constant for what it does not know yet. A cell that fewer than two rows have weighs nothing.
+    Bigrams"), and a constant for what it does not know yet. A cell that no row has weighs nothing.
     """
     yes, no = _counts(rows, positive), _counts(rows, ~positive)
     idf = np.log((1 + len(rows)) / (1 + yes + no)) + 1
     ratio = np.log((yes + 1) / max(positive.sum(), 1)) - np.log((no + 1) / max((~positive).sum(), 1))
-    weights: Float = np.where(yes + no >= 2, idf * (np.abs(ratio) + UNSURE), 0.0)
+    weights: Float = np.where(yes + no > 0, idf * (np.abs(ratio) + UNSURE), 0.0)
     return weights
 
 
