@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -207,3 +208,22 @@ def test_quiet_where_nothing_is_wrong(tmp_path: Path, caplog: pytest.LogCaptureF
     states = States(tmp_path, 1)
     put(states, "a", b"body")
     assert get(states, "a") and states.clear() == 1 and not caplog.records
+
+
+def test_what_two_threads_save_at_once_is_kept_once(tmp_path: Path) -> None:
+    states = States(tmp_path / "kv", 10)
+    both = threading.Barrier(8)
+
+    def save(n: int) -> None:
+        draft = states.draft()
+        assert draft is not None
+        draft.write_bytes(bytes([n]) * 100_000)
+        both.wait()
+        states.keep("a", draft, 100_000)
+
+    threads = [threading.Thread(target=save, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert states.stats().files == 1 and states.find("a") is not None

@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import secrets
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ class States:
         self.folder = folder
         self._most = int(megabytes * 1_000_000)
         self.saving = True
+        self._naming = threading.Lock()
 
     def fits(self, size: float) -> bool:
         """Whether a file of so many bytes would be kept at all."""
@@ -93,16 +95,21 @@ class States:
                 self.fail(f"{self.folder} took {draft.stat().st_size} of {size} bytes: is the disk full?")
             elif not self.fits(size):
                 log.warning("a saved prompt has %.0f MB, more than llama.kv_megabytes: it is not kept", size / 1e6)
-            elif self.find(key) is None:  # else somebody else was faster
-                kept = self.folder / f"{key}-{_checksum(draft)}{ENDING}"
-                draft.replace(kept)
-                self._shrink(kept, size)
+            else:
+                self._name(key, draft, size)
             return self.fits(size) and self.saving
         except OSError as error:
             self.fail(f"{self.folder} can't be written: {error.strerror or error}")
             return False
         finally:
             self._unlink(draft)
+
+    def _name(self, key: str, draft: Path, size: int) -> None:
+        with self._naming:  # two slots may have read the same beginning side by side, each with its own rounding
+            if self.find(key) is None:  # else somebody else was faster
+                kept = self.folder / f"{key}-{_checksum(draft)}{ENDING}"
+                draft.replace(kept)
+                self._shrink(kept, size)
 
     def fail(self, why: str) -> None:
         """No more saving in this process; says so once. What is saved already is still used."""
