@@ -280,7 +280,7 @@ def test_thumbs_and_a_comment_are_kept_with_the_trace(visit: Visit) -> None:
 
 def test_a_trace_is_a_waterfall(visit: Visit) -> None:
     page = visit()
-    ask(page, DAYS).get_by_text("어떻게 만들었나").click()
+    ask(page, "재택근무 신청은 언제까지 해야 하나요?").get_by_text("어떻게 만들었나").click()
     bars = page.locator("#panel .span")
     bars.first.wait_for()
     assert bars.count() > 2
