@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import e5_torch
+from damda.tune.backbone import write_e5
 
 CHARACTERS = 200
 
@@ -64,7 +64,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         (work / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
-        e5_torch.write(work / "model")
+        write_e5(work / "model")
         for _ in range(given.repeats):
             ours.append(_damda(texts))
             default.append(_peer(given.peer, work))

@@ -25,7 +25,6 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-import e5_torch
 import machine
 import numpy as np
 import watch
@@ -35,6 +34,7 @@ from damda.measure import evaluate
 from damda.measure.corpus import drawn
 from damda.measure.dataset import Question, questions, write_lines
 from damda.measure.retrieval import per_query, ready
+from damda.tune.backbone import write_e5
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = Path(__file__).resolve().parent / "peers"
@@ -133,7 +133,7 @@ def _hand_over(work: Path, corpus: Mapping[str, Mapping[str, str]], *, with_mode
     rows = [{"id": row["id"], "text": "\n".join(filter(None, (row["title"], row["text"])))} for row in corpus.values()]
     (work / "documents.json").write_text(json.dumps(rows), encoding="utf-8")
     if with_model:
-        e5_torch.write(work / "model")
+        write_e5(work / "model")
 
 
 def _measure(command: Sequence[str], work: Path, asked: Sequence[Question]) -> dict[str, Any]:

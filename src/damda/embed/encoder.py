@@ -13,11 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from damda.embed.bert import Pooling
 from damda.errors import EncoderError
 from damda.korean import nfc
 from damda.runtime import model_file, open_session, open_tokenizer
@@ -26,7 +27,6 @@ from damda.types import Kind
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-Pooling = Literal["mean", "cls", "max"]
 Item = TypeVar("Item")
 
 # A batch holds texts of about one length; past this many tokens the activations fall out of the cache and every
@@ -80,7 +80,7 @@ def read_card(folder: Path) -> Card:
             return Card(**about, cosines=tuple(cosines) if cosines else None)
         prompts = _json(folder / "config_sentence_transformers.json").get("prompts") or {}
         length = _json(folder / "sentence_bert_config.json").get("max_seq_length")
-        length = length or _json(folder / "config.json").get("max_position_embeddings") or 512
+        length = length or _length(folder)
         pooling = _json(folder / "1_Pooling" / "config.json")
         query = prompts.get("query", "")
         passage = prompts.get("passage") or prompts.get("document") or ""
@@ -93,6 +93,12 @@ def _json(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
+def _length(folder: Path) -> int:
+    """Tokens that the model was made for. A tokenizer without a limit says 10^30; RoBERTa has two positions more."""
+    said = _json(folder / "tokenizer_config.json").get("model_max_length") or 0
+    return int(said) if 0 < said < 10**6 else int(_json(folder / "config.json").get("max_position_embeddings") or 512)
+
+
 def _pooling(config: dict[str, Any]) -> Pooling:
     chosen = [key for key, on in config.items() if key.startswith("pooling_mode_") and on is True]
     known: dict[str, Pooling] = {
@@ -100,6 +106,9 @@ def _pooling(config: dict[str, Any]) -> Pooling:
         "pooling_mode_cls_token": "cls",
         "pooling_mode_max_tokens": "max",
     }
+    if mode := config.get("pooling_mode"):  # sentence-transformers from 6 on: a name, or several
+        chosen = [mode] if isinstance(mode, str) else list(mode)
+        known = {"mean": "mean", "cls": "cls", "max": "max"}
     if not chosen:
         return "mean"
     if len(chosen) > 1 or chosen[0] not in known:

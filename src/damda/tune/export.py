@@ -1,0 +1,145 @@
+"""A trained model -> a folder that damda runs without torch: int8 ONNX beside sentence-transformers' own layout.
+
+Knows: which models damda's own graph fits, how the others are exported, how near the result is to the original. Does
+not know: how the model was trained or what it is good for.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from damda.embed.bert import Bert, graph
+from damda.embed.bert import Pooling as Way
+from damda.embed.encoder import OnnxEncoder
+from damda.errors import EncoderError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+_OURS = {"bert": 0, "roberta": 2, "xlm-roberta": 2}
+"""Kinds of models that damda's own graph computes, and where their positions begin."""
+
+_LEAST = 0.97
+"""Mean cosine between original and export below which something went wrong; int8 alone costs some .004."""
+
+_ENOUGH = 200
+"""Passages from which on the spread of cosines is worth writing down."""
+
+
+def export(model: "SentenceTransformer", folder: Path, name: str, sample: Sequence[str]) -> dict[str, float]:
+    """Write a model into an empty folder, as sentence-transformers loads it and as damda does.
+
+    Args:
+        model: a transformer, a pooling layer (mean, CLS or max), unit length.
+        folder: exists.
+        name: what vectors of it are marked with; a digest of the weights is put behind it.
+        sample: passages to compare both on, and to measure the spread of cosines on.
+
+    Returns:
+        ``cosine_mean`` and ``cosine_least`` between the vectors of the original and of the export, on at most 64 texts,
+        and ``bits`` of its weights: 8, or 32 where int8 would change the vectors too much.
+
+    Raises:
+        EncoderError: the model is not of that form, or its export computes something else.
+    """
+    pooling = pooling_of(model)
+    model.save(str(folder), create_model_card=False)
+    own = model[0].auto_model.config.model_type in _OURS
+    for exact in (False,) if own else (False, True):
+        if own:
+            _write_own(model, folder, name, pooling)
+        else:
+            _write_general(model, folder, exact=exact)
+        card = _card(model, folder, name, pooling)
+        encoder = OnnxEncoder(folder)
+        figures = _compared(model, encoder, sample[:64])
+        if figures["cosine_mean"] >= _LEAST:
+            break
+    else:
+        raise EncoderError(f"the export of {name} differs from it: mean cosine {figures['cosine_mean']:.3f}")
+    if len(sample) >= _ENOUGH:
+        _write_card(folder, card | {"cosines": spread(encoder, sample)})
+    return figures | {"bits": 32.0 if exact else 8.0}
+
+
+def pooling_of(model: "SentenceTransformer") -> Way:
+    """How a model pools.
+
+    Raises:
+        EncoderError: in another way than damda can, or it has further layers.
+    """
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+
+    kinds: dict[str, Way] = {"mean": "mean", "cls": "cls", "max": "max"}
+    layers = [type(module) for module in model]
+    mode = model[1].pooling_mode if len(layers) > 1 and layers[1] is Pooling else ""
+    if layers != [Transformer, Pooling, Normalize] or mode not in kinds:
+        raise EncoderError("a model of a transformer, a pooling layer (mean, CLS, max) and unit length can be exported")
+    return kinds[mode]
+
+
+def _write_own(model: "SentenceTransformer", folder: Path, name: str, pooling: Way) -> None:
+    import onnx
+
+    body = model[0].auto_model
+    tensors = {key: value.detach().float().cpu().numpy() for key, value in body.state_dict().items()}
+    config = body.config
+    bert = Bert(
+        config.num_hidden_layers,
+        config.num_attention_heads,
+        config.layer_norm_eps,
+        tensors,
+        _OURS[config.model_type],
+    )
+    onnx.save(graph(bert, name, pooling), str(folder / "model.onnx"))
+
+
+def _write_general(model: "SentenceTransformer", folder: Path, *, exact: bool) -> None:
+    """Any other transformer, by torch's exporter and onnxruntime's quantiser."""
+    from damda.tune.general import write
+
+    write(model, folder / "model.onnx", exact=exact)
+
+
+def _card(model: "SentenceTransformer", folder: Path, name: str, pooling: Way) -> dict[str, Any]:
+    prompts = model.prompts
+    card: dict[str, Any] = {
+        "dim": model.get_embedding_dimension(),
+        "query_prefix": prompts.get("query", ""),
+        "passage_prefix": prompts.get("passage", ""),
+        "max_tokens": model.max_seq_length or 512,
+        "pooling": pooling,
+    }
+    card["id"] = f"{name}@{_digest(folder, card)}"
+    _write_card(folder, card)
+    return card
+
+
+def _digest(folder: Path, card: dict[str, Any]) -> str:
+    whole = hashlib.sha256(repr(sorted(card.items())).encode())
+    for path in (folder / "model.onnx", folder / "tokenizer.json"):
+        with path.open("rb") as file:
+            whole.update(hashlib.file_digest(file, "sha256").digest())
+    return whole.hexdigest()[:12]
+
+
+def _write_card(folder: Path, card: dict[str, Any]) -> None:
+    (folder / "damda.json").write_text(json.dumps(card, ensure_ascii=False), encoding="utf-8")
+
+
+def _compared(model: "SentenceTransformer", encoder: OnnxEncoder, texts: Sequence[str]) -> dict[str, float]:
+    prefix = encoder.card.passage_prefix
+    original = model.encode([prefix + text for text in texts], batch_size=8, show_progress_bar=False)
+    cosines = (np.asarray(original, np.float32) * encoder.encode(texts, kind="passage")).sum(axis=1)
+    return {"cosine_mean": float(cosines.mean()), "cosine_least": float(cosines.min())}
+
+
+def spread(encoder: OnnxEncoder, passages: Sequence[str]) -> tuple[float, float]:
+    """Mean and standard deviation of the cosine between two passages that have nothing to do with one another."""
+    vectors = encoder.encode(passages, kind="passage")
+    apart = (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
+    return float(apart.mean()), float(apart.std())

@@ -1,0 +1,362 @@
+"""One training, from the first batch to the best weights.
+
+Knows: batches of about one length without repeated texts, validation, early stopping, checkpoints, resuming, how long
+it will take. Does not know: what is learnt (a loss says) or where texts come from.
+
+Training runs in sentence-transformers' trainer. A run that was stopped, by Ctrl-C or by a kill, goes on from its last
+checkpoint when it is started again with the same data and settings; with others it begins anew.
+"""
+
+import hashlib
+import json
+import random
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from damda.errors import ConfigError
+from damda.types import Progress
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+Texts = Mapping[str, Sequence[Any]]
+"""Columns of texts, in the order that the loss takes them; a last column ``label`` of numbers where it wants one."""
+
+_SAVE_EVERY = 60.0
+"""Seconds between checkpoints: what a kill may cost."""
+
+_SORTED = 40
+"""Batches whose texts are sorted by length together: little padding, and still another mixture in every epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How something is learnt.
+
+    Attributes:
+        epochs: rounds over the data, at most.
+        batch: rows a step.
+        rate: highest learning rate; it rises over the first ``warmup`` share of the steps, then falls to 0.
+        checks: validations an epoch.
+        patience: validations without a gain before training stops.
+    """
+
+    epochs: float = 1.0
+    batch: int = 32
+    rate: float = 2e-5
+    warmup: float = 0.1
+    checks: int = 2
+    patience: int = 3
+    seed: int = 42
+
+
+@dataclass(slots=True)
+class Trained:
+    """What a training did: ``curve`` has (step, loss), ``scores`` (step, validation score); the best step's weights
+    are those that the model has now."""
+
+    steps: int
+    best_step: int
+    best: float
+    before: float
+    seconds: float
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    scores: list[tuple[int, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a training will take: seconds of computing, and bytes of memory at its widest batch."""
+
+    steps: int
+    seconds: float
+    memory: int
+
+
+def batches(
+    lengths: Sequence[int], keys: Sequence[Sequence[int]], size: int, *, seed: int, distinct: bool
+) -> list[list[int]]:
+    """Rows of each batch: of about one length, in random order.
+
+    Args:
+        lengths: of each row, in whatever unit.
+        keys: what each row's texts are, as numbers: equal texts have equal ones.
+        size: rows a batch.
+        distinct: no text stands twice in a batch; for losses that take the others of a batch as wrong answers. Rows
+            that fit nowhere are left out this time.
+    """
+    generator = random.Random(seed)
+    order = list(range(len(lengths)))
+    generator.shuffle(order)
+    out: list[list[int]] = []
+    for at in range(0, len(order), size * _SORTED):
+        together = sorted(order[at : at + size * _SORTED], key=lambda row: lengths[row])
+        made = _distinct(together, keys, size) if distinct else _cut(together, size)
+        generator.shuffle(made)
+        out += made
+    return out
+
+
+def _cut(rows: Sequence[int], size: int) -> list[list[int]]:
+    return [list(rows[at : at + size]) for at in range(0, len(rows), size)]
+
+
+def _distinct(rows: Sequence[int], keys: Sequence[Sequence[int]], size: int) -> list[list[int]]:
+    """First fit: a row whose text stands in this batch waits for the next."""
+    out: list[list[int]] = []
+    waiting = list(rows)
+    while waiting:
+        batch: list[int] = []
+        seen: set[int] = set()
+        left = []
+        for row in waiting:
+            if len(batch) < size and not seen.intersection(keys[row]):
+                batch.append(row)
+                seen.update(keys[row])
+            else:
+                left.append(row)
+        if len(batch) < min(2, size):  # one alone has nothing to be told from
+            break
+        out.append(batch)
+        waiting = left
+    return out
+
+
+def estimate(model: "SentenceTransformer", loss: Any, texts: Texts, recipe: Recipe, *, distinct: bool) -> Estimate:  # noqa: ANN401  a torch module
+    """Time one step on a batch of middle length, and see how much memory the widest takes; weights stay as they are."""
+    import resource
+
+    from damda.tune.trainer import backward
+
+    rows = _batched(texts, recipe, distinct=distinct, epoch=0)
+    lengths = _lengths(texts)
+    ordered = sorted(rows, key=lambda batch: sum(lengths[row] for row in batch))
+    backward(model, loss, texts, ordered[len(ordered) // 2][:2])  # what is set up once
+    begun = time.perf_counter()
+    backward(model, loss, texts, ordered[len(ordered) // 2])
+    seconds = time.perf_counter() - begun
+    backward(model, loss, texts, max(rows, key=lambda batch: max(lengths[row] for row in batch)))
+    model.zero_grad(set_to_none=True)
+    # Adam keeps two more numbers of each weight that is trained, and its gradient one.
+    trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if _kilobytes_are_bytes() else 1024)
+    steps = round(len(rows) * recipe.epochs)
+    return Estimate(steps, steps * seconds, peak + 2 * trained)
+
+
+def _kilobytes_are_bytes() -> bool:
+    import sys
+
+    return sys.platform == "darwin"
+
+
+def fit(
+    model: "SentenceTransformer",
+    loss: Any,  # noqa: ANN401  a torch module of sentence-transformers
+    texts: Texts,
+    recipe: Recipe,
+    work: Path,
+    validate: Callable[[], float],
+    progress: Progress,
+    *,
+    what: str,
+    distinct: bool = False,
+) -> Trained:
+    """Train ``model`` in place; at the end it has the weights of its best validation, which may be those it came with.
+
+    Args:
+        loss: of sentence-transformers, made for this model.
+        work: a folder of this training alone; checkpoints go there, and what was learnt stays there.
+        validate: how good the model is now; higher is better.
+        what: the training's name, for the progress.
+        distinct: no text twice in a batch.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C; a checkpoint was written first.
+        ConfigError: there is too little data, or the folder can't be written.
+    """
+    from damda.tune.trainer import load_weights, run, save_weights
+
+    if len(_lengths(texts)) < 2 * recipe.batch:
+        raise ConfigError(f"{what}: {len(_lengths(texts))} examples are too few for batches of {recipe.batch}")
+    _begin(work, {"recipe": asdict(recipe), "texts": _digest(texts), "model": digest(model), "distinct": distinct})
+    done = work / "done.json"
+    if done.is_file():
+        load_weights(model, work / "best")
+        return Trained(**json.loads(done.read_text(encoding="utf-8")))
+    watch = Watch(work, recipe, validate, lambda: save_weights(model, work / "best"), progress, what)
+    begun = time.perf_counter()
+    with _interrupts(watch):
+        run(
+            model,
+            loss,
+            texts,
+            recipe,
+            work,
+            watch,
+            lambda epoch: _batched(texts, recipe, distinct=distinct, epoch=epoch),
+        )
+    if watch.interrupted:
+        raise KeyboardInterrupt
+    load_weights(model, work / "best")
+    trained = watch.outcome(time.perf_counter() - begun)
+    write_json(done, asdict(trained))
+    for left in work.glob("checkpoint-*"):
+        shutil.rmtree(left)
+    return trained
+
+
+class Watch:
+    """What happens beside the steps: validation, checkpoints, stopping. Its state is in ``watch.json`` for a resume.
+
+    Args:
+        work, recipe, validate, progress, what: as in `fit`.
+        keep: saves the weights as they are now as the best.
+    """
+
+    def __init__(
+        self,
+        work: Path,
+        recipe: Recipe,
+        validate: Callable[[], float],
+        keep: Callable[[], None],
+        progress: Progress,
+        what: str,
+    ) -> None:
+        self.interrupted = False
+        self._file, self._recipe = work / "watch.json", recipe
+        self._validate, self._keep, self._progress, self._what = validate, keep, progress, what
+        self._saved = time.monotonic()
+        self._curve: list[tuple[int, float]] = []
+        self._scores: list[tuple[int, float]] = []
+        self._spent = 0.0
+
+    def begin(self, step: int, total: int) -> None:
+        """Before the first step, of a run or of what is left of it."""
+        self._total = total
+        self._every = max(1, round(total / max(1.0, self._recipe.epochs * self._recipe.checks)))
+        if self._file.is_file():
+            known = json.loads(self._file.read_text(encoding="utf-8"))
+            self._curve = [(at, value) for at, value in known["curve"] if at <= step]
+            self._scores = [(at, value) for at, value in known["scores"] if at <= step]
+            self._spent = known["spent"]
+        if not self._scores:
+            self._score(0)
+        self._progress(self._what, step, total)
+
+    def step(self, step: int) -> tuple[bool, bool]:
+        """After each step: whether to save a checkpoint, and whether to stop."""
+        self._progress(self._what, step, self._total)
+        if (step % self._every == 0 or step == self._total) and self._scores[-1][0] != step:
+            self._score(step)
+        enough = len(self._scores) - 1 - self._best() >= self._recipe.patience
+        stop = self.interrupted or enough
+        save = self.interrupted or time.monotonic() - self._saved > _SAVE_EVERY
+        if save:
+            self._saved = time.monotonic()
+            write_json(self._file, {"curve": self._curve, "scores": self._scores, "spent": self._spent})
+        return save and not enough, stop
+
+    def loss(self, step: int, value: float) -> None:
+        """The mean loss since it was told last."""
+        self._curve.append((step, value))
+
+    def outcome(self, seconds: float) -> Trained:
+        """All of it, when training is over."""
+        best_step, best = self._scores[self._best()]
+        last = self._scores[-1][0]
+        return Trained(last, best_step, best, self._scores[0][1], seconds, self._curve, self._scores)
+
+    def _score(self, step: int) -> None:
+        self._scores.append((step, self._validate()))
+        if self._best() == len(self._scores) - 1:
+            self._keep()
+
+    def _best(self) -> int:
+        return max(range(len(self._scores)), key=lambda n: (self._scores[n][1], -n))
+
+
+def _batched(texts: Texts, recipe: Recipe, *, distinct: bool, epoch: int) -> list[list[int]]:
+    columns = [column for name, column in texts.items() if name != "label"]
+    known: dict[str, int] = {}
+    keys = [[known.setdefault(text, len(known)) for text in row] for row in zip(*columns, strict=True)]
+    return batches(_lengths(texts), keys, recipe.batch, seed=recipe.seed + epoch, distinct=distinct)
+
+
+def _lengths(texts: Texts) -> list[int]:
+    columns = [column for name, column in texts.items() if name != "label"]
+    return [sum(map(len, row)) for row in zip(*columns, strict=True)]
+
+
+def _digest(texts: Texts) -> str:
+    whole = hashlib.sha256()
+    for name, column in texts.items():
+        whole.update(json.dumps([name, *column], ensure_ascii=False).encode())
+    return whole.hexdigest()[:16]
+
+
+def digest(model: "SentenceTransformer") -> str:
+    """Of a model's weights."""
+    whole = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        whole.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return whole.hexdigest()[:16]
+
+
+def _begin(work: Path, about: Mapping[str, Any]) -> None:
+    """Go on with a folder's training if it is the same one; else empty the folder."""
+    file = work / "run.json"
+    text = json.dumps(about, sort_keys=True)
+    try:
+        if work.is_dir() and not (file.is_file() and file.read_text(encoding="utf-8") == text):
+            shutil.rmtree(work)
+        work.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{work} can't be written ({error.strerror}): make room, or give another place") from error
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write in one step."""
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+    draft.replace(path)
+
+
+class _interrupts:
+    """The first Ctrl-C asks for a checkpoint and an end, the second ends at once."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._before: Any = None
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._asked)
+
+    def _asked(self, number: int, frame: FrameType | None) -> None:
+        self._watch.interrupted = True
+        signal.signal(signal.SIGINT, self._before)
+
+    def __exit__(self, *args: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+
+def complete(work: Path) -> Iterator[Path]:
+    """Checkpoints that were written to their end, newest first; the others are removed."""
+    found = sorted(work.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2]))
+    for path in found:
+        try:
+            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))  # the last file of a checkpoint
+        except (OSError, ValueError):
+            shutil.rmtree(path)
+            continue
+        yield path
