@@ -6,7 +6,7 @@ The command line prints these without a traceback; anything else is a bug and ke
     ├── ConfigError          a setting is unknown, malformed or impossible
     ├── MissingExtra         an optional dependency is needed; names the extra to install
     ├── ReadError            one file can't be read; the others go on
-    ├── WeightsError         a model's files can't be found, made or verified
+    ├── WeightsError         a model's files can't be found, made, verified or published
     ├── EncoderError         text could not be turned into vectors
     ├── RerankerError        hits could not be put in another order
     ├── StoreError           what is on disk can't be opened, read or written
@@ -42,7 +42,7 @@ class ReadError(DamdaError):
 
 
 class WeightsError(DamdaError):
-    """A model's files can't be found, made or verified."""
+    """A model's files can't be found, made, verified or published."""
 
 
 class EncoderError(DamdaError):

