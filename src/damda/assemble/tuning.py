@@ -6,6 +6,7 @@ from damda import weights
 from damda.embed import e5
 from damda.errors import ConfigError
 from damda.tune import backbone
+from damda.tune.manifest import Parent
 from damda.types import Progress, quiet
 
 GGUF = "gemma3-270m"
@@ -47,5 +48,11 @@ def backbone_folder(name: str, *, offline: bool = False, progress: Progress = qu
     if path.is_dir():
         return path
     raise ConfigError(
-        f"{name!r} is no model to train: give e5-small-koen, e5-small, {GGUF}, a .gguf file, a folder, or hub:OWNER/NAME"
+        f"{name!r} is no model to train: give e5-small-koen, e5-small, {GGUF}, a .gguf file, a folder or hub:OWNER/NAME"
     )
+
+
+def parent_of(name: str) -> Parent:
+    """How a manifest names the model that is trained; licences of what damda knows by name."""
+    known = {"e5-small-koen": "MIT", "e5-small": "MIT", GGUF: "Gemma Terms of Use"}
+    return Parent(name if name in known or name.startswith("hub:") else Path(name).name, licence=known.get(name, ""))

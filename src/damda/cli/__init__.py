@@ -34,6 +34,7 @@ def commands() -> "typer.Typer":
         publish,
         questions,
         serve,
+        sts,
         traces,
     )
     from damda.cli.app import app

@@ -78,7 +78,7 @@ def encoders(
     silent = quiet or json
     settings = find(config, flags(set_), documents or dataset)
     similar = {path.stem: pairs(path) for path in sts or ()}
-    task, failed = _task(dataset, documents, sample, most, similar, settings, silent=silent)
+    task, failed = drawn_task(dataset, documents, sample, most, similar, settings, silent=silent)
     texts = list(task.passages.values())
     analyser, rows = Remembered(models.make_analyser(settings)), []
     with show.progress(silent) as tell:
@@ -97,7 +97,7 @@ def encoders(
     give_out(result, tables.representations, html.lab_page, out, report, json=json, quiet=quiet)
 
 
-def _task(
+def drawn_task(
     dataset: Path,
     documents: Path | None,
     sample: int,

@@ -30,14 +30,17 @@ _ENOUGH = 200
 """Passages from which on the spread of cosines is worth writing down."""
 
 
-def export(model: "SentenceTransformer", folder: Path, name: str, sample: Sequence[str]) -> dict[str, float]:
+def export(
+    model: "SentenceTransformer", folder: Path, name: str, sample: Sequence[str], passages: Sequence[str] = ()
+) -> dict[str, float]:
     """Write a model into an empty folder, as sentence-transformers loads it and as damda does.
 
     Args:
         model: a transformer, a pooling layer (mean, CLS or max), unit length.
         folder: exists.
         name: what vectors of it are marked with; a digest of the weights is put behind it.
-        sample: passages to compare both on, and to measure the spread of cosines on.
+        sample: texts to compare both on.
+        passages: to measure the spread of cosines on, where there are enough.
 
     Returns:
         ``cosine_mean`` and ``cosine_least`` between the vectors of the original and of the export, on at most 64 texts,
@@ -61,8 +64,8 @@ def export(model: "SentenceTransformer", folder: Path, name: str, sample: Sequen
             break
     else:
         raise EncoderError(f"the export of {name} differs from it: mean cosine {figures['cosine_mean']:.3f}")
-    if len(sample) >= _ENOUGH:
-        _write_card(folder, card | {"cosines": spread(encoder, sample)})
+    if len(passages) >= _ENOUGH:
+        _write_card(folder, card | {"cosines": spread(encoder, passages)})
     return figures | {"bits": 32.0 if exact else 8.0}
 
 

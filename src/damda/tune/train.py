@@ -204,7 +204,7 @@ def fit(
             lambda epoch: _batched(texts, recipe, distinct=distinct, epoch=epoch),
         )
     if watch.interrupted:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)  # whoever handled it before does so now
     load_weights(model, work / "best")
     trained = watch.outcome(time.perf_counter() - begun)
     write_json(done, asdict(trained))

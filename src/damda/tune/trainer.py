@@ -16,6 +16,7 @@ from sentence_transformers import (
     SentenceTransformerTrainingArguments,
 )
 from sentence_transformers.base.sampler import DefaultBatchSampler
+from sentence_transformers.sentence_transformer.model_card import SentenceTransformerModelCardCallback
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from transformers.trainer_callback import TrainerControl, TrainerState
@@ -107,7 +108,7 @@ def run(
         loss=loss,
         callbacks=[_Reports(watch)],
     )
-    for noisy in (PrinterCallback, ProgressCallback):
+    for noisy in (PrinterCallback, ProgressCallback, SentenceTransformerModelCardCallback):
         trainer.remove_callback(noisy)
     last = next(complete(work), None)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
