@@ -74,7 +74,7 @@ def sts(
     json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Train a sentence encoder on pairs of sentences that people have scored. An interrupted run goes on where it was."""
+    """Train a sentence encoder on pairs of sentences that people have scored. An interrupted run goes on."""
     from damda.cli import show
     from damda.config import find
     from damda.tune import artifact, backbone

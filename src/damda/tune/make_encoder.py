@@ -1,0 +1,203 @@
+"""Questions and documents -> an encoder that knows them, and a verdict: the whole of `damda tune encoder`.
+
+Knows: in which order questions are dealt out, examples are made, models are trained, exported and judged. Does not
+know: how an index is made with a candidate (it is handed in), or how something is adopted.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from damda.errors import ConfigError
+from damda.measure.dataset import Question
+from damda.measure.evaluate import Asked, searched
+from damda.tune import adapter, artifact, backbone, manifest
+from damda.tune.contrast import Contrast, Method, filled
+from damda.tune.export import export
+from damda.tune.manifest import Data, Manifest, Parent
+from damda.tune.mine import Mined, mine
+from damda.tune.split import Parts, by_document, leaks
+from damda.tune.train import Estimate, Recipe, Trained
+from damda.tune.verdict import Change, Verdict, change, decide
+from damda.types import Encoder, Mode, Progress
+
+METRIC = "ndcg@10"
+LEAST = 20
+"""Held-out questions below which no test could tell a gain from chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is made.
+
+    Attributes:
+        kb: the documents as they are searched now.
+        encoder: that they are searched with now.
+        base: folder of the model that is trained.
+        parent: what it is called, and its licence.
+        asked: questions with the documents that answer them.
+        out: the artifact's folder.
+        mode: that users search with: what has to get better.
+        checks: name -> questions of other documents, and what searches them: must not get worse.
+        wrong: mined wrong passages an example.
+        tokens: of a passage, at most, in training.
+    """
+
+    kb: Asked
+    encoder: Encoder
+    base: Path
+    parent: Parent
+    asked: Sequence[Question]
+    out: Path
+    method: Method = "full"
+    mode: Mode = "hybrid"
+    recipe: Recipe = field(default_factory=lambda: Recipe(epochs=1, batch=32, rate=2e-5))
+    wrong: int = 1
+    tokens: int = 192
+    data: Sequence[Data] = ()
+    machine: str = ""
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What came of an order: the artifact, its manifest, and what was thought of the questions."""
+
+    folder: Path
+    manifest: Manifest
+    parts: Parts
+    doubtful: Mapping[str, str]
+
+
+class Making:
+    """One order, opened: what it will take can be asked before it is run.
+
+    Raises:
+        ConfigError: there are too few questions to learn from, or to judge by.
+        MissingExtra: ``tune`` is not installed.
+    """
+
+    def __init__(self, order: Order, progress: Progress) -> None:
+        self.order = order
+        self.parts = by_document(order.asked)
+        if found := leaks(self.parts, {}):
+            raise ConfigError(f"the questions can't be judged by others of the same documents: {found[0]}")
+        if len(self.parts.held_out) < LEAST:
+            raise ConfigError(
+                f"{len(self.parts.held_out)} of {len(order.asked)} questions are of documents that are held out; "
+                f"{LEAST} are needed to tell a gain from chance: give more questions, of more documents"
+            )
+        aside = frozenset(doc for question in self.parts.held_out for doc in question.relevant)
+        self.mined = mine(order.kb, self.parts.train, progress, wrong=4, aside=aside)
+        self.kept = mine(order.kb, self.parts.validation, progress, wrong=4, aside=aside)
+        if len(self.mined.examples) < 2 * order.recipe.batch:
+            raise ConfigError(
+                f"{len(self.mined.examples)} questions are left to learn from, "
+                f"{2 * order.recipe.batch} are needed for batches of {order.recipe.batch}"
+            )
+        self._contrast: Contrast | None = None
+        if order.method != "adapter":
+            model = backbone.open_model(order.base)
+            backbone.freeze_words(model)
+            self._contrast = Contrast(
+                model,
+                self.mined.examples,
+                filled(self.kept.examples, 4),
+                order.recipe,
+                wrong=order.wrong,
+                method=order.method,
+                tokens=order.tokens,
+            )
+
+    def estimate(self) -> Estimate | None:
+        """Steps, seconds and bytes of the training; None where it is a matter of seconds."""
+        return self._contrast.estimate() if self._contrast else None
+
+    def run(self, progress: Progress) -> Made:
+        """Train, export, describe. Nothing is judged yet, and nothing adopted.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C; the same order goes on from there.
+        """
+        order, begun = self.order, time.perf_counter()
+        work = artifact.work_folder(order.out)
+        trained: Trained | None = self._contrast.run(work, progress) if self._contrast else None
+        with artifact.drafted(order.out) as draft:
+            metrics: dict[str, Any] = {}
+            if self._contrast:
+                passages = list(dict.fromkeys(example.passage for example in self.mined.examples))
+                metrics["export"] = export(self._contrast.model, draft, order.out.name, passages[:64], passages[:400])
+                metrics["training"] = asdict(trained) if trained else {}
+            else:
+                np.save(draft / "adapter.npy", self._adapter(progress))
+            made = Manifest(
+                "encoder" if self._contrast else "adapter",
+                order.out.name,
+                order.command,
+                (order.parent,),
+                tuple(order.data),
+                self._settings(),
+                metrics,
+                order.machine,
+                time.perf_counter() - begun,
+            )
+            made = manifest.write(draft, made)
+        artifact.forget(work)
+        return Made(order.out, made, self.parts, {**self.mined.doubtful, **self.kept.doubtful})
+
+    def _adapter(self, progress: Progress) -> NDArray[np.float32]:
+        encoder = self.order.encoder
+
+        def encode(texts: Sequence[str], kind: str) -> NDArray[np.float32]:
+            return encoder.encode(texts, kind="query" if kind == "query" else "passage")
+
+        def rows(mined: Mined) -> list[tuple[str, str, Sequence[str]]]:
+            return [(e.question, e.passage, e.wrong) for e in filled(mined.examples, 4)]
+
+        progress("encoding", 0, 1)
+        train, kept = adapter.vectors(encode, rows(self.mined)), adapter.vectors(encode, rows(self.kept))
+        return adapter.learn(train, kept, progress)
+
+    def _settings(self) -> dict[str, Any]:
+        order, parts = self.order, self.parts
+        return {
+            "method": order.method,
+            "recipe": asdict(order.recipe),
+            "wrong": order.wrong,
+            "tokens": order.tokens,
+            "questions": {
+                "train": len(parts.train),
+                "learnt": len(self.mined.examples),
+                "validation": len(parts.validation),
+                "held_out": len(parts.held_out),
+                "doubtful": len(self.mined.doubtful),
+            },
+        }
+
+
+Check = tuple[str, Callable[[Asked | None], Mapping[str, float]]]
+
+
+def judge(
+    before: Asked,
+    after: Asked,
+    held_out: Sequence[Question],
+    mode: Mode,
+    guarded: Sequence[Change],
+    progress: Progress,
+) -> Verdict:
+    """Search for the held-out questions with both, in the mode that users search with, and decide."""
+    values = [
+        searched(kb, held_out, mode, progress, depth=10, metrics=(METRIC,)).values[METRIC] for kb in (before, after)
+    ]
+    return decide(change(f"{METRIC} of {mode}, held-out questions", *values), guarded)
+
+
+def judged(made: Manifest, verdict: Verdict) -> Manifest:
+    """The manifest with the verdict."""
+    return replace(made, metrics={**made.metrics, "verdict": asdict(verdict)})

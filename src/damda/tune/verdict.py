@@ -1,0 +1,77 @@
+"""Better or not: what decides whether something tuned takes the place of what there was.
+
+Knows: figures by question before and after, which difference is more than chance. Does not know: what was tuned.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from damda.measure.retrieval import paired_p
+
+LEVEL = 0.05
+"""p below which a difference is taken to be more than chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One figure on one set of questions or pairs, before and after; ``p`` of the paired test between them."""
+
+    name: str
+    count: int
+    before: float
+    after: float
+    p: float
+
+    @property
+    def worse(self) -> bool:
+        """Worse by more than chance."""
+        return self.after < self.before and self.p < LEVEL
+
+    @property
+    def better(self) -> bool:
+        """Better by more than chance."""
+        return self.after > self.before and self.p < LEVEL
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether to adopt, and why or why not, in sentences.
+
+    Attributes:
+        aim: what had to get better.
+        guarded: what must not have got worse.
+    """
+
+    adopt: bool
+    reasons: tuple[str, ...]
+    aim: Change
+    guarded: tuple[Change, ...] = field(default=())
+
+
+def change(name: str, before: Mapping[str, float], after: Mapping[str, float]) -> Change:
+    """Of values by question, the same questions in both."""
+    old, new = ([values[question] for question in before] for values in (before, after))
+    if not old:
+        return Change(name, 0, 0.0, 0.0, 1.0)
+    return Change(name, len(old), sum(old) / len(old), sum(new) / len(new), paired_p(new, old))
+
+
+def decide(aim: Change, guarded: Sequence[Change]) -> Verdict:
+    """Adopt what is better where it counts and worse nowhere."""
+    reasons = []
+    if not aim.count:
+        reasons.append("there is no held-out question to judge it by")
+    elif aim.after <= aim.before:
+        reasons.append(f"{_said(aim)}: not better")
+    elif not aim.better:
+        reasons.append(f"{_said(aim)}: better, but that may be chance (it has to be p < {LEVEL:g})")
+    reasons += [f"{_said(one)}: worse" for one in guarded if one.worse]
+    adopt = not reasons
+    if adopt:
+        reasons.append(f"{_said(aim)}: better")
+        reasons += [f"{_said(one)}: not worse by more than chance" for one in guarded]
+    return Verdict(adopt, tuple(reasons), aim, tuple(guarded))
+
+
+def _said(one: Change) -> str:
+    return f"{one.name} {one.before:.4f} -> {one.after:.4f} (of {one.count:,}; p = {one.p:.4f})"
