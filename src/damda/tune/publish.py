@@ -104,7 +104,7 @@ def send(parcel: Parcel, token: str, *, public: bool = False, bars: bool = True)
     with hub.talking(f"publishing to {parcel.repo}", bars=bars):
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
-        api = HfApi(token=token, library_name="damda")
+        api = HfApi(token=token)
         api.create_repo(parcel.repo, private=not public, exist_ok=True)
         about = api.model_info(parcel.repo)
         if not (about.private or public):
