@@ -48,7 +48,7 @@ def talking(what: str, *, bars: bool = True) -> Iterator[None]:
 
     Args:
         what: what the message begins with, e.g. "publishing to OWNER/NAME".
-        bars: show the library's own progress bars, where stderr is a terminal.
+        bars: show the library's own progress bars on stderr.
 
     Raises:
         MissingExtra: huggingface_hub is not installed.

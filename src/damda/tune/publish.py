@@ -94,7 +94,7 @@ def send(parcel: Parcel, token: str, *, public: bool = False, bars: bool = True)
     Args:
         token: of the hub, with the right to write.
         public: a new repository is for everybody to see.
-        bars: show how far the upload is, on a terminal.
+        bars: show on stderr how far the upload is.
 
     Raises:
         ConfigError: the repository is public already and ``public`` is not given.
