@@ -48,7 +48,7 @@ def talking(what: str, *, bars: bool = True) -> Iterator[None]:
 
     Args:
         what: what the message begins with, e.g. "publishing to OWNER/NAME".
-        bars: show the library's own progress bars, where stderr is a terminal.
+        bars: show the library's own progress bars on stderr.
 
     Raises:
         MissingExtra: huggingface_hub is not installed.
@@ -106,7 +106,7 @@ def _reason(error: BaseException, transport: type[BaseException]) -> str:
         said = f"the hub at {_endpoint()} can't be reached ({last}); check the network and HF_ENDPOINT"
     if not said and any(isinstance(cause, json.JSONDecodeError | LookupError) for cause in causes):
         said = f"{_endpoint()} answers as no model hub does; check HF_ENDPOINT"
-    said = said or _line(error)
+    said = said or ": ".join(dict.fromkeys(_line(cause).rstrip(".") for cause in causes))
     secret = os.environ.get("HF_TOKEN", "").strip()
     return said.replace(secret, "***") if secret else said
 

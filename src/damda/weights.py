@@ -132,7 +132,7 @@ def hub_folder(
         offline: only look into the hub's cache on this machine.
         data: it is a data set, not a model.
         files: patterns of a model's files to get.
-        bars: show how far the download is, on a terminal.
+        bars: show on stderr how far the download is.
 
     Raises:
         MissingExtra: huggingface_hub is not installed.

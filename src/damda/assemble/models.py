@@ -256,7 +256,7 @@ def pull(name: str, progress: Progress = quiet, *, offline: bool = False, bars: 
 
     Args:
         offline: of a hub, only look into its cache on this machine.
-        bars: show how far a hub's download is, on a terminal.
+        bars: show on stderr how far a hub's download is.
 
     Raises:
         ConfigError: no model has this name.

@@ -32,8 +32,9 @@ def models(
 
     if action == "pull" and name:
         offline = name.startswith("hub:") and find().offline
-        with show.progress(quiet or json) as tell:
-            pulled = pull_model(name, tell, offline=offline, bars=not (quiet or json))
+        silent = quiet or json
+        with show.progress(silent) as tell:
+            pulled = pull_model(name, tell, offline=offline, bars=show.err.is_terminal and not silent)
         if json:
             show.as_json({"name": name, "path": str(pulled.path), "note": pulled.note})
             return

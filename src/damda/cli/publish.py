@@ -46,7 +46,7 @@ def publish(
         raise ConfigError("offline = true forbids asking a model hub; --dry-run shows what would be sent")
     if parcel.left:
         show.note(f"not sent: {', '.join(parcel.left)}", silent=quiet or json)
-    done = send(parcel, hub.token(), public=public, bars=not (quiet or json))
+    done = send(parcel, hub.token(), public=public, bars=show.err.is_terminal and not (quiet or json))
     if json:
         show.as_json(done)
         return

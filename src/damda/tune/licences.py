@@ -45,7 +45,7 @@ def licence(manifest: Manifest) -> tuple[str, str]:
     if len(named) == 1:
         return named.pop(), "All that it was made from is under this licence."
     strictest = demanding[0] if demanding else max(named, key=_PERMISSIVE.index)
-    return strictest, "It is the most demanding of the licences of what it was made from; the others allow that."
+    return strictest, "It is the most demanding of the licences of what it was made from; the others ask for less."
 
 
 def _as_the_hub_has_it(name: str) -> str:

@@ -68,7 +68,7 @@ class Manifest:
     Args:
         kind: "encoder" or "reranker".
         name: what its maker calls it.
-        command: the command line that made it. `write` blots out what looks like a key.
+        command: the command line that made it. `write` blots out what looks like a key, and where the user's home is.
         settings: of the training, by name.
         metrics: name -> figure, or name -> figures by name; what was measured before and after the training is called
             ``..._before`` and ``..._after``.
@@ -108,7 +108,7 @@ def write(folder: Path, manifest: Manifest) -> Manifest:
     try:
         whole = replace(
             manifest,
-            command=_SECRET.sub(r"\1***", manifest.command),
+            command=_publishable(manifest.command),
             made=manifest.made or datetime.now(UTC).isoformat(timespec="seconds"),
             damda=manifest.damda or version("damda"),
             files={name: sha256(folder / name) for name in _names(folder)},
@@ -119,6 +119,11 @@ def write(folder: Path, manifest: Manifest) -> Manifest:
         draft.unlink(missing_ok=True)
         raise WeightsError(f"{folder / MANIFEST} can't be written ({error.strerror or error})") from error
     return whole
+
+
+def _publishable(command: str) -> str:
+    home = Path.home()
+    return _SECRET.sub(r"\1***", command.replace(str(home), "~") if home.name else command)
 
 
 def _names(folder: Path) -> list[str]:

@@ -94,7 +94,7 @@ def send(parcel: Parcel, token: str, *, public: bool = False, bars: bool = True)
     Args:
         token: of the hub, with the right to write.
         public: a new repository is for everybody to see.
-        bars: show how far the upload is, on a terminal.
+        bars: show on stderr how far the upload is.
 
     Raises:
         ConfigError: the repository is public already and ``public`` is not given.
@@ -104,7 +104,7 @@ def send(parcel: Parcel, token: str, *, public: bool = False, bars: bool = True)
     with hub.talking(f"publishing to {parcel.repo}", bars=bars):
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
-        api = HfApi(token=token, library_name="damda")
+        api = HfApi(token=token)
         api.create_repo(parcel.repo, private=not public, exist_ok=True)
         about = api.model_info(parcel.repo)
         if not (about.private or public):
