@@ -77,6 +77,9 @@ class SearchSettings(Section):
     candidates: int = Field(default=50, ge=1, le=1000, description="hits of each search that are fused")
     rrf_k: int = Field(default=60, ge=1, description="the constant of reciprocal rank fusion")
     weight: float = Field(default=0.5, ge=0, le=1, description="weight of BM25 in mode convex; dense has the rest")
+    adapter: str = Field(
+        default="", description="an adapter.npy that turns questions' vectors; `damda tune encoder` makes and adopts it"
+    )
     user_dictionary: str = Field(default="", description="a Kiwi user dictionary: word TAB tag TAB score")
 
 

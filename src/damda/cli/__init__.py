@@ -36,6 +36,7 @@ def commands() -> "typer.Typer":
         serve,
         sts,
         traces,
+        tuned,
     )
     from damda.cli.app import app
 
