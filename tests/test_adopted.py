@@ -109,7 +109,7 @@ def test_paths_in_a_home_move_with_it(home: Path, tmp_path: Path) -> None:
         '{"adoptions": [], "kept": []}',
         '{"adoptions": [], "kept": {"F": "why not"}}',
         '{"adoptions": [{"kind": "llm", "settings": {}, "at": "", "why": {}, "tables": ""}], "kept": {}}',
-        '{"adoptions": [{"kind": "fusion", "settings": {"home": "/x"}, "at": "", "why": {}, "tables": ""}], "kept": {}}',
+        '{"adoptions": [{"kind": "fusion", "settings": {"home": "x"}, "at": "", "why": {}, "tables": ""}], "kept": {}}',
         '{"adoptions": [{"kind": "fusion", "settings": {"a.b": {}}, "at": "", "why": {}, "tables": ""}], "kept": {}}',
     ],
 )

@@ -139,11 +139,11 @@ def clean(kb: KnowledgeBase, gone: list[Unneeded]) -> list[Unneeded]:
 
 
 def _drop(home: Path, fingerprint: str, only: str = "") -> bool:
-    """Drop kept tables; with ``only``, if that is why they are kept. Not those that are adopted, or in use."""
+    """Drop tables that are kept; with ``only``, if that is why. Those that are adopted are not among the kept."""
     with writing_tables(home, fingerprint):
         now = adopted.read(home)
         why = now.kept.get(fingerprint, "")
-        if not why or only not in ("", why) or fingerprint == now.tables:
+        if not why or only not in ("", why):
             return False
         if why != "candidate" or fingerprint != described(home):
             tables.drop(home / TABLES, fingerprint)

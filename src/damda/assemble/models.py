@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from damda import adopted, weights
@@ -225,7 +226,7 @@ def check_adopted(settings: Settings, root: Path, besides: str = "") -> None:
         if value_of(settings, key) == path and not (besides and key.startswith(besides)):
             raise ConfigError(
                 f"{key} was adopted from {path}, which is gone: put it back, or undo the adoption with "
-                f"`damda tune rollback {root}`"
+                f"`damda tune rollback {quote(str(root))}`"
             )
 
 

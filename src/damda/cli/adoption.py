@@ -30,6 +30,7 @@ def status(
     from damda.assemble import TABLES, root_of
     from damda.cli import show
     from damda.config import home_for
+    from damda.home import described
     from damda.overrides import overridden
     from damda.search.tables import sizes
 
@@ -51,12 +52,13 @@ def status(
     for key, value in gone.items():
         show.out.print(f"[red]gone[/red]  {escape(f'{key}: {value}')}; put it back, or `damda tune rollback`")
     for name, why in now.kept.items():
-        show.out.print(f"kept  tables {name}: {_WHY[why]}, {bytes_of.get(name, 0) / 1e6:.1f} MB")
+        used = ", in use" if name == described(folder) else ""
+        show.out.print(f"kept  tables {name}: {_WHY[why]}, {bytes_of.get(name, 0):,} bytes{used}")
 
 
 _WHY: dict[str, str] = {
     "candidate": "of a candidate",
-    "before": "from before the last adoption, for a roll back",
+    "before": "from before an adoption",
     "undone": "of an adoption that was undone",
 }
 
@@ -130,12 +132,16 @@ def clean(
 
 
 def _lines(start: str, values: Mapping[str, Any]) -> None:
+    import json
+
     from rich.markup import escape
 
     from damda.cli import show
+    from damda.plain import plain
 
     for key, value in values.items():
-        show.out.print(escape(f"{start}{key} = {value if isinstance(value, str) else show.json_text(value).strip()}"))
+        text = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
+        show.out.print(escape(f"{start}{key} = {text}"))
 
 
 def _ignored(overridden: "list[Overridden]") -> None:
