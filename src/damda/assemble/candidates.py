@@ -145,10 +145,11 @@ def _drop(home: Path, fingerprint: str, only: str = "") -> bool:
         why = now.kept.get(fingerprint, "")
         if not why or only not in ("", why):
             return False
-        if why != "candidate" or fingerprint != described(home):
+        in_use = why == "candidate" and fingerprint == described(home)  # somebody has set what it was made of
+        if not in_use:
             tables.drop(home / TABLES, fingerprint)
         adopted.release(home, fingerprint)
-    return True
+    return not in_use
 
 
 def _texts(value: object) -> Iterator[str]:
