@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from damda.assemble import candidates, models
 from damda.assemble.tuning import backbone_folder, parent_of
 from damda.config import Settings
 from damda.embed.turned import Turned, read_matrix
+from damda.errors import ConfigError
 from damda.knowledge import KnowledgeBase
 from damda.measure import lab, synthesise
 from damda.measure.dataset import Question, write_lines
@@ -96,6 +98,7 @@ def tune_encoder(
         BusyError: another process tunes these documents.
         ConfigError, WeightsError, MissingExtra, KeyboardInterrupt: as in `Making`.
     """
+    _not_in_vain(settings, plans)
     with adopted.tuning(kb.home):
         making = [Making(_order(kb, settings, plan, progress), progress) for plan in plans]
         if not all([go(one.order.method, one.estimate()) for one in making]):
@@ -113,9 +116,18 @@ def tune_encoder(
     return Judged(best.order.out, verdict, taken, tried, doubtful, file)
 
 
+def _not_in_vain(settings: Settings, plans: Sequence[Plan]) -> None:
+    """Say before minutes of training what would stand in the way of its result."""
+    if settings.guard.classifiers and any(plan.method != "adapter" for plan in plans):
+        raise ConfigError(
+            "guard.classifiers were trained with today's encoder and would not go with another: take them out of "
+            "damda.toml and train them again afterwards, or use --method adapter, which leaves the encoder as it is"
+        )
+
+
 def _order(kb: KnowledgeBase, settings: Settings, plan: Plan, progress: Progress) -> Order:
     name = plan.model or settings.encoder.name
-    about = {"asked": [asdict(q) | {"relevant": sorted(q.relevant)} for q in plan.asked], "model": name}
+    about: dict[str, Any] = {"asked": [asdict(q) | {"relevant": sorted(q.relevant)} for q in plan.asked], "model": name}
     about |= {"method": plan.method, "recipe": asdict(plan.recipe), "wrong": plan.wrong, "tokens": plan.tokens}
     digest = hashlib.sha256(json.dumps(about, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:8]
     return Order(
@@ -172,7 +184,7 @@ def _guarded(name: str, task: lab.Task, old: Encoder, new: Encoder, progress: Pr
     """What must not get worse: search by vectors alone in other documents, agreement with people on scored pairs."""
     found = []
     if task.asked:
-        rows = [lab.measure(encoder.id, lambda e=encoder: e, task, progress) for encoder in (old, new)]
+        rows = [lab.measure(encoder.id, partial(_same, encoder), task, progress) for encoder in (old, new)]
         found.append(change(f"{METRIC} of dense, {name}", rows[0].values[METRIC], rows[1].values[METRIC]))
     for of, scored in task.similar.items():
         said = [cosines(encoder, scored, progress) for encoder in (old, new)]
@@ -181,6 +193,10 @@ def _guarded(name: str, task: lab.Task, old: Encoder, new: Encoder, progress: Pr
         p = paired_bootstrap(said[0], said[1], scores)
         found.append(Change(f"Spearman, {of}", len(scored), before, after, p))
     return found
+
+
+def _same(encoder: Encoder) -> Encoder:
+    return encoder
 
 
 def _why(about: Manifest, verdict: Verdict) -> dict[str, Any]:
