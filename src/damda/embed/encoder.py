@@ -96,7 +96,11 @@ def _json(path: Path) -> dict[str, Any]:
 def _length(folder: Path) -> int:
     """Tokens that the model was made for. A tokenizer without a limit says 10^30; RoBERTa has two positions more."""
     said = _json(folder / "tokenizer_config.json").get("model_max_length") or 0
-    return int(said) if 0 < said < 10**6 else int(_json(folder / "config.json").get("max_position_embeddings") or 512)
+    if 0 < said < 10**6:
+        return int(said)
+    config = _json(folder / "config.json")
+    offset = int(config.get("pad_token_id", 1)) + 1 if "roberta" in config.get("model_type", "") else 0
+    return int(config.get("max_position_embeddings") or 512) - offset
 
 
 def _pooling(config: dict[str, Any]) -> Pooling:

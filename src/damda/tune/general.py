@@ -7,6 +7,8 @@ Knows: what the exporter needs to be told. Does not know: BERT, which damda writ
 import logging
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -41,10 +43,10 @@ def write(model: SentenceTransformer, path: Path, *, exact: bool) -> None:
     mask = ids.clone()
     mask[1, 6:] = 0
     batch = torch.export.Dim("batch", min=1, max=4096)
-    tokens = torch.export.Dim("tokens", min=2, max=model.max_seq_length)
+    tokens = torch.export.Dim("tokens", min=2, max=model.max_seq_length or 512)
     shapes = {"input_ids": {0: batch, 1: tokens}, "attention_mask": {0: batch, 1: tokens}}
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder, warnings.catch_warnings():
+    device = model.device
+    with _quiet("torch.onnx"), tempfile.TemporaryDirectory(dir=path.parent) as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about itself
         whole = Path(folder) / "model.onnx"
         try:
@@ -62,12 +64,26 @@ def write(model: SentenceTransformer, path: Path, *, exact: bool) -> None:
         except Exception as error:  # the exporter's errors have no common public class
             kind = model[0].auto_model.config.model_type
             raise EncoderError(f"torch can't export {kind} to ONNX: {str(error).splitlines()[0]}") from error
+        finally:
+            model.to(device)
         if not exact:
-            logging.getLogger().setLevel(logging.ERROR)  # the quantiser recommends itself on the root logger
-            quantize_dynamic(
-                str(whole),
-                str(path),
-                per_channel=True,
-                weight_type=QuantType.QInt8,
-                op_types_to_quantize=["MatMul", "Gather"],
-            )
+            with _quiet(None):  # the quantiser recommends itself on the root logger
+                quantize_dynamic(
+                    str(whole),
+                    str(path),
+                    per_channel=True,
+                    weight_type=QuantType.QInt8,
+                    op_types_to_quantize=["MatMul", "Gather"],
+                )
+
+
+@contextmanager
+def _quiet(name: str | None) -> Iterator[None]:
+    """Errors only, for a while."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
