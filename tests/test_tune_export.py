@@ -1,6 +1,7 @@
 """A trained model as damda runs it: the same vectors, from a folder that sentence-transformers opens too."""
 
 import json
+import logging
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -45,8 +46,8 @@ def agreement(model: Any, encoder: OnnxEncoder, texts: list[str], kind: Kind = "
 
 
 @pytest.mark.parametrize(
-    ("kind", "pooling", "bits"),
-    [("bert", "mean", 8), ("bert", "cls", 8), ("bert", "max", 8), ("roberta", "mean", 8), ("gemma", "mean", None)],
+    ("kind", "pooling"),
+    [("bert", "mean"), ("bert", "cls"), ("bert", "max"), ("roberta", "mean")],
 )
 def test_the_export_computes_what_the_original_does(
     bases: Callable[[str], Path],
@@ -63,7 +64,7 @@ def test_the_export_computes_what_the_original_does(
     encoder = OnnxEncoder(tmp_path)
     assert agreement(model, encoder, SAMPLE) > 0.99 and agreement(model, encoder, SAMPLE, "query") > 0.99
     assert agreement(model, encoder, LONG) > 0.99, "beyond the window"
-    assert figures["cosine_mean"] >= figures["cosine_least"] > 0.97 and figures["bits"] in ([bits] if bits else [8, 32])
+    assert figures["cosine_mean"] >= figures["cosine_least"] > 0.97 and figures["bits"] == 8
     card = encoder.card
     assert (encoder.dim, card.max_tokens, card.pooling) == (32, 64, pooling)
     assert (card.query_prefix, card.passage_prefix) == ("query: ", "passage: ")
@@ -83,7 +84,7 @@ def test_the_export_computes_what_the_original_does(
     )
 
 
-def test_where_int8_harms_the_weights_stay_whole(
+def test_any_other_model_is_exported_and_where_int8_harms_its_weights_stay_whole(
     bases: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, seen = backbone.open_model(bases("gemma")), []
@@ -94,16 +95,59 @@ def test_where_int8_harms_the_weights_stay_whole(
         return {"cosine_mean": 0.9, "cosine_least": 0.5} if len(seen) == 1 else seen[-1]
 
     monkeypatch.setattr(exporting, "_compared", compared)
+    level = logging.getLogger().level
     figures = export(model, tmp_path, "tiny", SAMPLE)
-    assert figures["bits"] == 32 and figures["cosine_least"] > 0.9999 and seen[0]["cosine_least"] < 0.9999
-    assert agreement(model, OnnxEncoder(tmp_path), [*SAMPLE, *LONG]) > 0.999
-    first = OnnxEncoder(tmp_path).id
-    with torch.no_grad():
-        next(model.parameters()).mul_(1.5)
-    seen.clear()
-    (tmp_path / "other").mkdir()
-    export(model, tmp_path / "other", "tiny", SAMPLE)
-    assert OnnxEncoder(tmp_path / "other").id != first
+    assert 0.9 < seen[0]["cosine_mean"] < 0.9999 and figures["bits"] == 32 and figures["cosine_least"] > 0.9999
+    encoder = OnnxEncoder(tmp_path)
+    assert agreement(model, encoder, [*SAMPLE, *LONG]) > 0.9999, "within and beyond the sliding window, and cut"
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert logging.getLogger().level == level and not model.training
+
+
+def test_int8_is_enough_where_it_harms_little(
+    bases: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not quite BERT goes the general way too: damda's own graph knows one activation."""
+    from damda.tune import general
+
+    def write(model: Any, path: Path) -> None:  # noqa: ANN401  the exporter takes long
+        path.write_text("whole")
+
+    model = backbone.open_model(tiny_models.bert(tmp_path / "base", hidden_act="relu"))
+    stand_in = tmp_path / "bert"
+    stand_in.mkdir()
+    exporting._write_own(model, stand_in, "x", "mean")
+    monkeypatch.setattr(general, "write", write)
+    monkeypatch.setattr(
+        general, "quantise", lambda whole, path: path.write_bytes((stand_in / "model.onnx").read_bytes())
+    )
+    monkeypatch.setattr(exporting, "_compared", lambda *_: {"cosine_mean": 0.99, "cosine_least": 0.98})
+    out = tmp_path / "out"
+    out.mkdir()
+    assert export(model, out, "tiny", SAMPLE)["bits"] == 8
+    assert (out / "model.onnx").read_bytes() == (stand_in / "model.onnx").read_bytes()
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+
+
+def test_an_architecture_that_can_not_be_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = backbone.open_model(tiny_models.bert(tmp_path / "base", hidden_act="relu"))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("no such operator\nand more")
+
+    monkeypatch.setattr(torch.onnx, "export", refuse)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(EncoderError, match="torch can't export bert to ONNX: no such operator$"):
+        export(model, tmp_path / "out", "tiny", SAMPLE)
+
+
+def test_an_id_covers_weights_beside_the_graph(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").touch()
+    (tmp_path / "model.onnx").write_text("graph")
+    (tmp_path / "model.onnx.data").write_text("weights")
+    first = exporting._digest(tmp_path, {})
+    (tmp_path / "model.onnx.data").write_text("others")
+    assert exporting._digest(tmp_path, {}) != first
 
 
 def test_an_export_that_computes_something_else_is_refused(
@@ -112,15 +156,6 @@ def test_an_export_that_computes_something_else_is_refused(
     monkeypatch.setattr(exporting, "_compared", lambda *_: {"cosine_mean": 0.9, "cosine_least": 0.5})
     with pytest.raises(EncoderError, match=r"the export of tiny differs from it: mean cosine 0\.900"):
         export(backbone.open_model(bases("bert")), tmp_path, "tiny", SAMPLE)
-
-
-def test_what_is_not_quite_bert_goes_the_general_way(tmp_path: Path) -> None:
-    """damda's own graph knows one activation."""
-    model = backbone.open_model(tiny_models.bert(tmp_path / "base", hidden_act="relu"))
-    (tmp_path / "out").mkdir()
-    export(model, tmp_path / "out", "tiny", SAMPLE)
-    encoder = OnnxEncoder(tmp_path / "out")
-    assert agreement(model, encoder, [*SAMPLE, *LONG]) > 0.98 and "attention_mask" in encoder.load().inputs
 
 
 def test_an_id_changes_with_the_weights_and_the_prompts(bases: Callable[[str], Path], tmp_path: Path) -> None:

@@ -65,6 +65,8 @@ class _Loaded:
         tokens = (o.name for o in (output, *others) if len(o.shape) == 3 and o.shape[-1] == self.dim)
         self.states: str | None = next(tokens, None)
         self.pooled = len(output.shape) == 2
+        # Whether a special token stands at the end, which a text that is cut keeps.
+        self.closes = tokenizer.encode("a").special_tokens_mask[-1:] == [1]
 
 
 def read_card(folder: Path) -> Card:
@@ -236,8 +238,11 @@ class OnnxEncoder:
         return self.card.query_prefix if kind == "query" else self.card.passage_prefix
 
     def _cut(self, ids: list[Item]) -> list[Item]:
-        # The tokenizer's own truncation would be a state shared with count_tokens; the closing special token is kept.
-        return ids if len(ids) <= self.card.max_tokens else ids[: self.card.max_tokens - 1] + ids[-1:]
+        # The tokenizer's own truncation would be a state shared with count_tokens.
+        if len(ids) <= self.card.max_tokens:
+            return ids
+        kept = self.card.max_tokens - self.load().closes
+        return ids[:kept] + ids[len(ids) - self.load().closes :]
 
     def _batched(
         self, tokens: list[list[int]], run: Callable[[list[list[int]]], NDArray[np.float32]]

@@ -148,6 +148,7 @@ def open_model(folder: Path, pooling: Way | None = None) -> "SentenceTransformer
     ready()
     silence()
     import torch
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
@@ -169,7 +170,7 @@ def open_model(folder: Path, pooling: Way | None = None) -> "SentenceTransformer
             )
         if pooling and len(model) > 1 and isinstance(model[1], Pooling):
             model[1] = Pooling(model[0].get_embedding_dimension(), pooling)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{folder} can't be loaded: {str(error).splitlines()[0]}") from error
     if model.tokenizer is None or model.tokenizer.pad_token is None:
         raise ConfigError(f"{folder}: its tokenizer has no padding token, which batches need")

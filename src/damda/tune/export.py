@@ -6,6 +6,7 @@ not know: how the model was trained or what it is good for.
 
 import hashlib
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,9 @@ _OURS = ("bert", "roberta", "xlm-roberta")
 
 _LEAST = 0.97
 """Mean cosine between original and export below which something went wrong; int8 alone costs some .004."""
+
+_WHOLE = ".whole"
+"""Where an export in float32 stays until it is known that int8 is good enough."""
 
 _ENOUGH = 200
 """Passages from which on the spread of cosines is worth writing down."""
@@ -65,6 +69,7 @@ def export(
             break
     else:
         raise EncoderError(f"the export of {name} differs from it: mean cosine {figures['cosine_mean']:.3f}")
+    shutil.rmtree(folder / _WHOLE, ignore_errors=True)
     if len(passages) >= _ENOUGH:
         _write_card(folder, card | {"cosines": spread(encoder, passages)})
     return figures | {"bits": 32.0 if exact else 8.0}
@@ -108,10 +113,17 @@ def _write_own(model: "SentenceTransformer", folder: Path, name: str, pooling: W
 
 
 def _write_general(model: "SentenceTransformer", folder: Path, *, exact: bool) -> None:
-    """Any other transformer, by torch's exporter and onnxruntime's quantiser."""
-    from damda.tune.general import write
+    """Any other transformer, by torch's exporter and onnxruntime's quantiser; ``exact``: take what was quantised."""
+    from damda.tune.general import quantise, write
 
-    write(model, folder / "model.onnx", exact=exact)
+    whole = folder / _WHOLE / "model.onnx"
+    if exact:
+        for path in whole.parent.iterdir():
+            path.replace(folder / path.name)
+        return
+    whole.parent.mkdir()
+    write(model, whole)
+    quantise(whole, folder / "model.onnx")
 
 
 def _card(model: "SentenceTransformer", folder: Path, name: str, pooling: Way) -> dict[str, Any]:

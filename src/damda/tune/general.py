@@ -5,7 +5,6 @@ Knows: what the exporter needs to be told. Does not know: BERT, which damda writ
 """
 
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,10 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from sentence_transformers import SentenceTransformer
 
 from damda.errors import EncoderError
+
+
+_ONE_FILE = 1_800_000_000
+"""Bytes of weights that fit into one ONNX file; its format ends at 2 GiB."""
 
 
 class _Whole(torch.nn.Module):
@@ -30,11 +33,10 @@ class _Whole(torch.nn.Module):
         return found["sentence_embedding"]
 
 
-def write(model: SentenceTransformer, path: Path, *, exact: bool) -> None:
+def write(model: SentenceTransformer, path: Path) -> None:
     """``input_ids`` and ``attention_mask``, int64 (batch, tokens) -> ``sentence_embedding``, float32 (batch, dim).
 
-    Args:
-        exact: keep float32 weights: products of quantised activations serve some architectures badly.
+    Weights are float32; those of more than about 2 GB stand beside the graph, as ``model.onnx.data``.
 
     Raises:
         EncoderError: torch can't export this architecture.
@@ -46,19 +48,19 @@ def write(model: SentenceTransformer, path: Path, *, exact: bool) -> None:
     tokens = torch.export.Dim("tokens", min=2, max=model.max_seq_length or 512)
     shapes = {"input_ids": {0: batch, 1: tokens}, "attention_mask": {0: batch, 1: tokens}}
     device = model.device
-    with _quiet("torch.onnx"), tempfile.TemporaryDirectory(dir=path.parent) as folder, warnings.catch_warnings():
+    with _quiet("torch.onnx"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about itself
-        whole = Path(folder) / "model.onnx"
         try:
             torch.onnx.export(
                 _Whole(model.cpu().eval()),
                 (ids, mask),
-                str(path if exact else whole),
+                str(path),
                 input_names=["input_ids", "attention_mask"],
                 output_names=["sentence_embedding"],
                 dynamic_shapes=shapes,
                 opset_version=18,
                 dynamo=True,
+                external_data=sum(p.numel() * p.element_size() for p in model.parameters()) > _ONE_FILE,
                 verbose=False,
             )
         except Exception as error:  # the exporter's errors have no common public class
@@ -66,15 +68,18 @@ def write(model: SentenceTransformer, path: Path, *, exact: bool) -> None:
             raise EncoderError(f"torch can't export {kind} to ONNX: {str(error).splitlines()[0]}") from error
         finally:
             model.to(device)
-        if not exact:
-            with _quiet(None):  # the quantiser recommends itself on the root logger
-                quantize_dynamic(
-                    str(whole),
-                    str(path),
-                    per_channel=True,
-                    weight_type=QuantType.QInt8,
-                    op_types_to_quantize=["MatMul", "Gather"],
-                )
+
+
+def quantise(whole: Path, path: Path) -> None:
+    """What `write` wrote, with int8 weights."""
+    with _quiet(None):  # the quantiser recommends itself on the root logger
+        quantize_dynamic(
+            str(whole),
+            str(path),
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=["MatMul", "Gather"],
+        )
 
 
 @contextmanager
