@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from damda.measure.similarity import Pair
+from damda.tune.mine import Example
 
 TOPICS = 12
 WORDS = 8
@@ -41,6 +42,17 @@ def scored_pairs(count: int, seed: int = 0) -> list[Pair]:
         other = topic if n % 2 else (topic + 1 + drawn.randrange(TOPICS - 1)) % TOPICS
         first, second = (sentence(t, drawn, drawn.randrange(3, 7)) for t in (topic, other))
         found.append(Pair(first, second, round((0.9 if n % 2 else 0.1) + drawn.uniform(-0.1, 0.1), 3)))
+    return found
+
+
+def examples(count: int, seed: int = 0) -> list[Example]:
+    """A question of a topic's words; a passage of the same topic answers it, one of another topic does not."""
+    drawn = random.Random(seed)
+    found = []
+    for n in range(count):
+        topic = drawn.randrange(TOPICS)
+        texts = [sentence(t, drawn, 6) for t in (topic, topic, (topic + 1) % TOPICS)]
+        found.append(Example(texts[0], texts[1], (texts[2],), str(n)))
     return found
 
 

@@ -139,10 +139,12 @@ def ranked(encoder: Encoder, kept: Sequence[Example]) -> float:
 
 def _add_lora(model: "SentenceTransformer", seed: int) -> None:
     import torch
-    from peft import LoraConfig
+    from peft import LoraConfig, inject_adapter_in_model
 
     torch.manual_seed(seed)  # what is added begins at random: with the same each time, a stopped training can go on
-    model.add_adapter(LoraConfig(r=16, lora_alpha=32, lora_dropout=0.0, target_modules="all-linear"))
+    # Not by the model's own add_adapter: transformers 5.24 refuses the newest peft that there is, 0.21.
+    config = LoraConfig(r=16, lora_alpha=32, lora_dropout=0.0, target_modules="all-linear")
+    inject_adapter_in_model(config, model[0].auto_model)
 
 
 def _merge_lora(model: "SentenceTransformer") -> None:
@@ -154,8 +156,6 @@ def _merge_lora(model: "SentenceTransformer") -> None:
             if isinstance(child, BaseTunerLayer):
                 child.merge()
                 setattr(parent, name, child.get_base_layer())
-    # What marks the model as one with an adapter, for the saving.
-    model[0].auto_model._hf_peft_config_loaded = False
 
 
 class _shortened:
