@@ -116,3 +116,18 @@ def until(condition: Callable[[], bool], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < end, f"nothing happened in {seconds} s"
         time.sleep(0.01)
+
+
+def use_named_fakes(patch: Patch, pause: float = 0.0) -> dict[str, FakeEncoder]:
+    """Make ``damda.open`` build with a fake encoder for every ``encoder.name``; returned by name. The built-in one is
+    as in `opener`."""
+    made: dict[str, FakeEncoder] = {}
+
+    def make_encoder(settings: EncoderSettings, *, offline: bool, progress: Progress = quiet) -> FakeEncoder:
+        built_in = settings.name == EncoderSettings().name
+        made[settings.name] = FakeEncoder("fake" if built_in else settings.name, pause=pause)
+        return made[settings.name]
+
+    use_fakes(patch, FakeEncoder())
+    patch(models, "make_encoder", make_encoder)
+    return made

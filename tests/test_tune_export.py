@@ -251,8 +251,9 @@ def test_it_is_trained_in_whole_precision_without_dropout(bases: Callable[[str],
 
 
 def test_frozen_words_stay_as_they_are(bases: Callable[[str], Path]) -> None:
-    from damda.tune.trainer import backward
     from sentence_transformers.sentence_transformer.losses import CoSENTLoss
+
+    from damda.tune.trainer import backward
 
     model = backbone.open_model(bases("bert"))
     backbone.freeze_words(model)

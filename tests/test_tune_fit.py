@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import until
 
 from damda.errors import ConfigError
 from damda.measure.similarity import agreement, cosines, people

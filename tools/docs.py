@@ -54,10 +54,11 @@ def settings_page() -> str:
     parts = [
         "# Settings",
         MADE,
-        "Read in this order, the later wins: the defaults below, `damda.toml` (`--config FILE`, else `./damda.toml`, "
-        "else the one\nbeside the documents), environment variables, command-line flags (`--set KEY=VALUE` and the "
-        "named ones).\nAn unknown key is an error. Lists in an environment variable are separated by commas. "
-        "`damda doctor --settings` prints\nthe values in force.",
+        "Read in this order, the later wins: the defaults below, what tuning has adopted for these documents (`damda "
+        "tune status`),\n`damda.toml` (`--config FILE`, else `./damda.toml`, else the one beside the documents), "
+        "environment variables,\ncommand-line flags (`--set KEY=VALUE` and the named ones). An unknown key is an "
+        "error. Lists in an environment variable\nare separated by commas. `damda doctor --settings` prints the "
+        "values in force.",
         "`DAMDA_CACHE` is no setting: it names the folder for models (default: `damda` in the user's cache folder).",
         "## Top level",
         _settings_table("", top),

@@ -1,22 +1,26 @@
-"""Settings: ``damda.toml``, then the environment, then flags; the later wins. Unknown keys are errors.
+"""Settings: what the home has adopted, then ``damda.toml``, then the environment, then flags; the later wins. Unknown
+keys are errors.
 
 Knows: names, types, defaults and where a value came from. Does not know: whether a model or a folder exists; building
-settings reads at most one TOML file and the environment.
+settings reads at most one TOML file, the environment and the home's adopted.json.
 
 Environment: ``DAMDA_`` + section + ``__`` + key, e.g. ``DAMDA_ANSWER__QUOTES=2``; lists are separated by commas.
 Environment variables are for secrets too: ``DAMDA_REMOTE__API_KEY``.
 """
 
 import os
-import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from damda import adopted
 from damda.errors import ConfigError
+from damda.home import home_of
+from damda.sources import Sources, flat, merged, sources_of
 from damda.types import NO_META, Mode
 
 
@@ -77,6 +81,9 @@ class SearchSettings(Section):
     candidates: int = Field(default=50, ge=1, le=1000, description="hits of each search that are fused")
     rrf_k: int = Field(default=60, ge=1, description="the constant of reciprocal rank fusion")
     weight: float = Field(default=0.5, ge=0, le=1, description="weight of BM25 in mode convex; dense has the rest")
+    adapter: str = Field(
+        default="", description="an adapter.npy that turns questions' vectors; `damda tune encoder` makes and adopts it"
+    )
     user_dictionary: str = Field(default="", description="a Kiwi user dictionary: word TAB tag TAB score")
 
 
@@ -260,20 +267,86 @@ def load(
     Raises:
         ConfigError: a key is unknown or a value impossible. Names the key, where it was set, and what is wrong.
     """
-    sources = [
-        (str(file), _from_file(file) if file else {}),
-        ("the environment", _from_environment(os.environ if env is None else env)),
-        ("the command line", {key: _given(key, value) for key, value in flags.items() if value is not None}),
-    ]
-    merged: dict[str, Any] = {}
-    for _, values in sources:
-        for key, value in values.items():
-            section, _, name = key.rpartition(".")
-            inside = merged.setdefault(section, {}) if section else merged
-            if isinstance(inside, dict):  # else the validation below says what is wrong
-                inside[name] = value
+    return validated(sources_of(file, flags, env))
+
+
+def find(
+    file: str | os.PathLike[str] | None = None, flags: Mapping[str, Any] = NO_META, root: Path | None = None
+) -> Settings:
+    """Settings for documents at ``root``: from the damda.toml given, or found in the current folder or beside them;
+    below them all, what their home has adopted.
+
+    Raises:
+        ConfigError: as in `load`.
+        StoreError: what the home has adopted can't be read.
+    """
+    sources = sources_of(found(file, root), flags, None)
+    settings = validated(sources)
+    home = _home(settings, root)
+    taken = adopted.read(home).settings if home else {}
+    return validated([(str(home / adopted.FILE), taken), *sources]) if home and taken else settings
+
+
+def home_for(file: str | os.PathLike[str] | None, flags: Mapping[str, Any], root: Path) -> Path:
+    """The home of documents at ``root``, whatever it has adopted.
+
+    Raises:
+        ConfigError: as in `load`.
+    """
+    home = _home(validated(sources_of(found(file, root), flags, None)), root)
+    assert home is not None
+    return home
+
+
+def changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """The settings with others instead, as dotted keys.
+
+    Raises:
+        ConfigError: a key is unknown or a value impossible.
+    """
+    return validated([("these settings", flat(settings.model_dump())), ("the changes", changes)])
+
+
+def value_of(settings: Settings, key: str) -> Any:  # noqa: ANN401  whatever it is set to
+    """The value of a dotted key."""
+    return reduce(getattr, key.split("."), settings)
+
+
+def describe() -> dict[str, str]:
+    """All settings as dotted keys, each with what it is for."""
+    known: dict[str, str] = {}
+    for name, info in Settings.model_fields.items():
+        section = info.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            known |= {f"{name}.{key}": inner.description or "" for key, inner in section.model_fields.items()}
+        else:
+            known[name] = info.description or ""
+    return known
+
+
+def found(file: str | os.PathLike[str] | None, root: Path | None) -> Path | None:
+    """The damda.toml that counts, if any."""
+    if file is not None:
+        return Path(file)
+    folders = [Path(), *([root if root.is_dir() else root.parent] if root else [])]
+    return next((path for folder in folders if (path := folder / "damda.toml").is_file()), None)
+
+
+def _home(settings: Settings, root: Path | None) -> Path | None:
+    """None: there are no documents, and no home is set."""
+    if root is None:
+        return home_of(Path(), settings.home) if settings.home else None
+    return home_of(root.expanduser().resolve(), settings.home)
+
+
+def validated(sources: Sources) -> Settings:
+    """Settings from what was set.
+
+    Raises:
+        ConfigError: as in `load`.
+    """
     try:
-        return Settings.model_validate(merged)
+        return Settings.model_validate(merged(sources))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"][:2])
@@ -285,75 +358,11 @@ def load(
         below = [name for name, values in sources if any(k.startswith(f"{key}.") for k in values)]
         origin = (exact or below or ["settings"])[-1]
         what = f"unknown setting{_similar(key)}" if unknown else f"{first['msg']}, not {first['input']!r}"
+        if origin.endswith(adopted.FILE):
+            what += "; `damda tune rollback` undoes the last adoption"
         raise ConfigError(f"{key} in {origin}: {what}") from error
-
-
-def find(
-    file: str | os.PathLike[str] | None = None, flags: Mapping[str, Any] = NO_META, root: Path | None = None
-) -> Settings:
-    """Settings for documents at ``root``: from the damda.toml given, or found in the current folder or beside them.
-
-    Raises:
-        ConfigError: as in `load`.
-    """
-    if file is not None:
-        return load(Path(file), flags)
-    folders = [Path(), *([root if root.is_dir() else root.parent] if root else [])]
-    return load(next((path for folder in folders if (path := folder / "damda.toml").is_file()), None), flags)
-
-
-def describe() -> dict[str, str]:
-    """All settings as dotted keys, each with what it is for."""
-    found: dict[str, str] = {}
-    for name, info in Settings.model_fields.items():
-        section = info.annotation
-        if isinstance(section, type) and issubclass(section, Section):
-            found |= {f"{name}.{key}": inner.description or "" for key, inner in section.model_fields.items()}
-        else:
-            found[name] = info.description or ""
-    return found
 
 
 def _similar(key: str) -> str:
     close = get_close_matches(key, describe(), n=1)
     return f"; did you mean {close[0]}?" if close else "; `damda doctor --settings` lists all"
-
-
-def _from_file(file: Path) -> dict[str, Any]:
-    try:
-        table = tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} is not TOML: {error}") from error
-    flat: dict[str, Any] = {}
-    for name, value in table.items():
-        flat |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
-    return flat
-
-
-def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in env.items():
-        if not name.startswith(_PREFIX) or name in _NOT_SETTINGS:
-            continue
-        key = name.removeprefix(_PREFIX).lower().replace("__", ".")
-        found[key] = _given(key, value)
-    return found
-
-
-def _given(key: str, value: Any) -> Any:  # noqa: ANN401  whatever was given
-    """Lists are written with commas where only text can be."""
-    if key in _LISTS and isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-_PREFIX = "DAMDA_"
-WORKER = "DAMDA_WORKER"
-"""Where `damda serve` tells its processes what to serve; no setting."""
-_NOT_SETTINGS = frozenset(("DAMDA_CACHE", WORKER))
-_LISTS = frozenset(
-    ("read.ignore",)
-    + tuple(f"guard.{key}" for key in ("question", "passage", "answer", "redact", "block", "languages", "classifiers"))
-)

@@ -111,6 +111,11 @@ class KnowledgeBase:
         return self._home.folder
 
     @property
+    def fingerprint(self) -> str:
+        """Of everything that decides what a stored passage looks like; the tables are named after it."""
+        return self._home.fingerprint
+
+    @property
     def encoder(self) -> Encoder:
         """What turns texts into vectors here."""
         return self._encoder

@@ -16,6 +16,7 @@ from damda.answer.pipeline import Pipeline
 from damda.assemble import conversation, guarding, models, remembering
 from damda.config import Settings
 from damda.embed.encoder import OnnxEncoder
+from damda.embed.turned import Turned, read_matrix
 from damda.errors import ConfigError, DamdaError
 from damda.generate.extract import Extract, Gated
 from damda.generate.reader import Reader
@@ -28,6 +29,7 @@ from damda.search.hybrid import Fused, convex, reciprocal_rank
 from damda.search.pictures import Pictures
 from damda.search.single import Bm25, Dense
 from damda.search.store import Store
+from damda.search.tables import sizes
 from damda.types import (
     NO_META,
     Analyser,
@@ -42,6 +44,8 @@ from damda.types import (
     quiet,
 )
 
+TABLES = "lance"
+"""In a home: the tables."""
 STORE_VERSION = "1"
 """Goes up when the tables' columns change: older ones are made again from the documents."""
 
@@ -98,12 +102,16 @@ def assemble(
     *,
     guards: Mapping[Place, Sequence[Guard]] = MappingProxyType({}),
     cache: Cache | None = None,
+    candidate: bool = False,
 ) -> KnowledgeBase:
     """Build everything for one root; an encoder or generator that is given takes the place of the settings' one.
 
     ``writer`` is the settings' bare language model where the caller has made it already: it is loaded once then.
+    A ``candidate`` has its tables beside those in use; `candidates.make` is the door to it.
     """
     settings = models.housed(settings, root)
+    if not candidate:
+        models.check_adopted(settings, root, besides="encoder." if encoder else "")
     analyser = models.make_analyser(settings)
     encoder = encoder or models.make_encoder(settings.encoder, offline=settings.offline, progress=progress)
     loads = [analyser.load, *([encoder.load] if isinstance(encoder, OnnxEncoder) else [])]
@@ -117,8 +125,9 @@ def assemble(
     }
     if images:  # else nothing changes for those who have none
         parts["images"] = images.id + ("" if settings.image.passages else " without passages")
-    home = Home(home_of(root, settings.home), root, parts)
-    store = Store(home.folder / "lance", home.fingerprint, encoder.dim)
+    home = Home(home_of(root, settings.home), root, parts, candidate=candidate)
+    tables = home.folder / TABLES
+    store = Store(tables, home.fingerprint, encoder.dim, partial(sizes, tables) if candidate else home.kept)
     sync = Sync(
         root,
         store,
@@ -164,8 +173,9 @@ def make_searchers(
     settings: Settings, store: Store, encoder: Encoder, analyser: Analyser
 ) -> dict[Mode, Callable[[], Searcher]]:
     """How to make each mode's searcher; making one loads nothing."""
-    bm25, dense = Bm25(store, analyser), Dense(store, encoder)
-    fused = partial(Fused, store=store, bm25=bm25, dense=dense, candidates=settings.search.candidates)
+    search, bm25 = settings.search, Bm25(store, analyser)
+    dense = Dense(store, Turned(encoder, read_matrix(Path(search.adapter))) if search.adapter else encoder)
+    fused = partial(Fused, store=store, bm25=bm25, dense=dense, candidates=search.candidates)
 
     @cache
     def reranked() -> Searcher:
@@ -177,8 +187,8 @@ def make_searchers(
     return {
         "bm25": lambda: bm25,
         "dense": lambda: dense,
-        "rrf": lambda: fused("rrf", fuse=reciprocal_rank(settings.search.rrf_k)),
-        "convex": lambda: fused("convex", fuse=convex(settings.search.weight)),
+        "rrf": lambda: fused("rrf", fuse=reciprocal_rank(search.rrf_k), weights=f"{search.rrf_k}"),
+        "convex": lambda: fused("convex", fuse=convex(search.weight), weights=f"{search.weight:g}"),
         "hybrid": lambda: fused("hybrid"),
         "rerank": reranked,
     }

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from damda import hub, weights
-from damda.config import EncoderSettings, RerankSettings, Settings
+from damda import adopted, hub, weights
+from damda.config import EncoderSettings, RerankSettings, Settings, value_of
 from damda.embed.encoder import OnnxEncoder
 from damda.errors import ConfigError, GeneratorError, MissingExtra, WeightsError
 from damda.generate.engine import cores
@@ -209,6 +210,25 @@ def judging(settings: Settings) -> Writer:
 def housed(settings: Settings, root: Path) -> Settings:
     """The settings with their home spelled out, so that whatever is made of them can be given a place in it."""
     return settings.model_copy(update={"home": str(home_of(root, settings.home))})
+
+
+def check_adopted(settings: Settings, root: Path, besides: str = "") -> None:
+    """Whether everything is there that the home has adopted and the settings use.
+
+    Args:
+        settings: `housed`.
+        root: the documents.
+        besides: keys that begin like this are of no account; "" for none.
+
+    Raises:
+        ConfigError: a folder is gone.
+    """
+    for key, path in adopted.vanished(Path(settings.home)).items():
+        if value_of(settings, key) == path and not (besides and key.startswith(besides)):
+            raise ConfigError(
+                f"{key} was adopted from {path}, which is gone: put it back, or undo the adoption with "
+                f"`damda tune rollback {quote(str(root))}`"
+            )
 
 
 def kv_folder(settings: Settings) -> Path | None:

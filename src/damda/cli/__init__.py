@@ -22,6 +22,7 @@ class _Interrupted(BaseException):
 def commands() -> "typer.Typer":
     """The app with all its commands; each module adds its own when it is imported."""
     from damda.cli import (  # noqa: F401
+        adoption,
         cache,
         checks,
         documents,
@@ -36,6 +37,7 @@ def commands() -> "typer.Typer":
         serve,
         sts,
         traces,
+        tuned,
     )
     from damda.cli.app import app
 

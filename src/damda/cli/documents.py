@@ -95,9 +95,11 @@ def status(
     """What is stored, what changed since, and which files could not be read and why."""
     from rich.markup import escape
 
+    from damda.adopted import read
     from damda.cli import show
 
-    state = opened(path, config, flags(set_, home=home), silent=json).status()
+    kb = opened(path, config, flags(set_, home=home), silent=json)
+    state = kb.status()
     if json:
         show.as_json(state)
         return
@@ -105,7 +107,8 @@ def status(
     if state.images:
         show.out.print(f"images     {state.images}")
     show.out.print(f"pending    {state.pending} files changed since; `damda index` reads them")
-    show.out.print(f"encoder    {escape(state.encoder)}")
+    adopted = ", adopted: see `damda tune status`" if read(kb.home).tables == kb.fingerprint else ""
+    show.out.print(f"encoder    {escape(state.encoder)}{adopted}")
     show.out.print(f"home       {escape(state.home)}")
     for file in state.failed:
         show.out.print(f"failed     {escape(file.source)}: {escape(file.error)}")

@@ -85,9 +85,10 @@ def evaluate(
     """How good search and answers are on questions whose answers are known, and what is more than chance."""
     from damda.assemble import models
     from damda.cli import show, tables
-    from damda.config import find
+    from damda.config import find, found
     from damda.measure import html
     from damda.measure import report as reports
+    from damda.measure.dataset import Dataset
     from damda.measure.evaluate import Plan
     from damda.measure.retrieval import read_run, ready
     from damda.measure.similarity import holds_pairs
@@ -100,11 +101,14 @@ def evaluate(
         raise typer.BadParameter("give a data set, or --compare BEFORE AFTER", param_hint="DATASET")
     ready()
     bounds, silent = _bounds(fail_under), quiet or json
-    settings = find(config, flags(set_, home=home, answer__generator=generator), documents or dataset)
+    named, file = flags(set_, home=home, answer__generator=generator), found(config, documents or dataset)
+    settings = find(file, named, documents or dataset)
     if holds_pairs(dataset):
         _no_questions(documents=documents, synthesise=synthesise, runs=runs, run=run, judge=judge)
         result = _of_pairs(dataset, sample, settings, silent=silent)
     else:
+        asked, root = _asked(dataset, documents, synthesise, settings)
+        settings = find(file, named, root)  # with what its home has adopted
         plan = Plan(
             _modes(modes),
             settings.search.mode,
@@ -115,7 +119,9 @@ def evaluate(
             models.make_judge(judge, settings) if judge else None,
             settings.answer.max_tokens,
         )
-        kb, asked = _opened(dataset, documents, synthesise, settings, silent=silent)
+        kb = _opened(root, settings, silent=silent)
+        if synthesise is not None:
+            asked = Dataset(asked.name, _synthesised(kb, synthesise, settings, silent=silent).questions, root)
         measured = _measured(kb, asked, plan, silent=silent)
         if runs is not None:
             _write_runs(runs, measured.found)
@@ -188,12 +194,11 @@ def _modes(given: str) -> "list[Mode]":
     return chosen  # type: ignore[return-value]  # checked one line up
 
 
-def _opened(
-    dataset: Path, documents: Path | None, synthesise: int | None, settings: "Settings", *, silent: bool
-) -> "tuple[KnowledgeBase, Dataset]":
-    """The documents, their index brought up to date, and the questions that are asked of them."""
-    from damda import assemble
-    from damda.cli import show
+def _asked(
+    dataset: Path, documents: Path | None, synthesise: int | None, settings: "Settings"
+) -> "tuple[Dataset, Path]":
+    """The questions, none where they are made of the documents, and what they are asked of."""
+    from damda.assemble import root_of
     from damda.errors import ConfigError
     from damda.measure.dataset import Dataset, fetch
 
@@ -204,13 +209,18 @@ def _opened(
     root = documents or asked.documents
     if root is None:
         raise ConfigError(f"the data set {asked.name} has questions only: say what they are asked of with --documents")
-    root = assemble.root_of(root)
+    return asked, root_of(root)
+
+
+def _opened(root: Path, settings: "Settings", *, silent: bool) -> "KnowledgeBase":
+    """The documents, their index brought up to date."""
+    from damda import assemble
+    from damda.cli import show
+
     with show.progress(silent) as tell:
         kb = assemble.assemble(root, settings, tell)
     refreshed(kb, silent=silent, verbose=False)
-    if synthesise is not None:
-        asked = Dataset(asked.name, _synthesised(kb, synthesise, settings, silent=silent).questions, root)
-    return kb, asked
+    return kb
 
 
 def _synthesised(kb: "KnowledgeBase", count: int, settings: "Settings", *, silent: bool) -> "Dataset":

@@ -1,4 +1,4 @@
-"""`damda tune`."""
+"""`damda tune`: the group; its commands stand in modules of their own."""
 
 import typer
 
@@ -9,3 +9,8 @@ tune = typer.Typer(
     help="Models and settings tuned on your own documents, adopted only when they measurably help.",
 )
 app.add_typer(tune, name="tune")
+
+
+@tune.callback()
+def _group() -> None:
+    """Models and settings tuned on your own documents, adopted only when they measurably help."""

@@ -89,12 +89,21 @@ class Fused:
         name: what hits are marked with.
         fuse: how; None: ``additive`` with the store's own spread of cosines.
         candidates: length of each list before fusion.
+        weights: what ``fuse`` was made with: another order must have another id.
     """
 
     def __init__(
-        self, name: str, store: Store, bm25: Bm25, dense: Dense, *, candidates: int, fuse: Fuse | None = None
+        self,
+        name: str,
+        store: Store,
+        bm25: Bm25,
+        dense: Dense,
+        *,
+        candidates: int,
+        fuse: Fuse | None = None,
+        weights: str = "",
     ) -> None:
-        self.id = f"{name}({store.fingerprint},{candidates})"
+        self.id = f"{name}({dense.id},{candidates}{weights and f',{weights}'})"
         self._name, self._store, self._bm25, self._dense = name, store, bm25, dense
         self._candidates, self._fuse = candidates, fuse
 

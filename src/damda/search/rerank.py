@@ -74,7 +74,7 @@ class OnnxReranker:
     def __init__(self, folder: Path, *, max_tokens: int = 512, budget: float = 1.0) -> None:
         self._model, self._tokenizer_file = model_file(folder), folder / "tokenizer.json"
         with self._model.open("rb") as file:
-            self.id = f"onnx:{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
+            self.id = f"onnx:{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}@{max_tokens}"
         self._max_tokens, self._budget = max_tokens, budget
         self._lock = threading.Lock()
         self._loaded: tuple[Any, Any, frozenset[str]] | None = None

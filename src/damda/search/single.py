@@ -38,7 +38,8 @@ class Dense:
     """Cosine of sentence vectors. Fits ``Searcher``."""
 
     def __init__(self, store: Store, encoder: Encoder) -> None:
-        self.id = f"dense({store.fingerprint})"
+        # An adapter turns the questions of the same tables.
+        self.id = f"dense({store.fingerprint},{encoder.id})"
         self._store, self._encoder = store, encoder
 
     def search(self, queries: Sequence[str], k: int, where: Where | None = None) -> list[list[Hit]]:

@@ -13,10 +13,9 @@ and the text of the version that it replaces is removed when the run ends (a pro
 that it has opened). A process killed anywhere in between leaves texts that nothing refers to, no half document.
 """
 
-import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -35,6 +34,7 @@ from damda.search.rows import (
     picture_rows,
     picture_schema,
 )
+from damda.search.tables import fingerprint_in, reported
 from damda.search.view import View
 from damda.search.where import among, quoted
 from damda.types import Document, Progress
@@ -48,8 +48,6 @@ _APPROXIMATE_FROM = 20_000
 # Versions that a reader may still hold are kept this long.
 _KEEP_VERSIONS = timedelta(hours=1)
 _REFRESH_SECONDS = 0.5
-# What LanceDB's messages say of its own source.
-_NOISE = re.compile(r", /\S+\.rs:\d+:\d+|lance error: |Wrapped error: |Generic N/A error: ")
 
 
 class Store:
@@ -59,12 +57,15 @@ class Store:
         folder: made when something is stored first.
         fingerprint: of everything that decides what a passage row holds.
         dim: length of the vectors.
+        kept: fingerprints of other tables that stay when old ones are dropped; asked each time.
     """
 
-    def __init__(self, folder: Path, fingerprint: str, dim: int) -> None:
+    def __init__(
+        self, folder: Path, fingerprint: str, dim: int, kept: Callable[[], Collection[str]] = frozenset
+    ) -> None:
         self.folder = folder
         self.fingerprint = fingerprint
-        self._dim = dim
+        self._dim, self._kept = dim, kept
         self._lock = threading.Lock()
         self._tables: dict[str, lancedb.table.Table] = {}
         self._refreshed = 0.0
@@ -320,7 +321,10 @@ class Store:
         return {n for n in self._all_names() if any((self.folder / f"{n}.lance" / "_versions").glob("*.manifest"))}
 
     def _left_over(self) -> set[str]:
-        return {name for name in self._all_names() if not name.endswith(f"-{self.fingerprint}")}
+        others = {name for name in self._all_names() if fingerprint_in(name) != self.fingerprint}
+        # Asked after the names were listed: whoever makes tables that are to stay says so before.
+        kept = self._kept() if others else ()
+        return {name for name in others if fingerprint_in(name) not in kept}
 
     def _outdated(self) -> list[str]:
         """Bring open tables to their newest version; returns those that can't be, for they were dropped meanwhile.
@@ -351,13 +355,8 @@ class Store:
 
     @contextmanager
     def _reported(self, doing: str) -> Iterator[None]:
-        try:
+        with reported(doing, self.folder):
             yield
-        except (OSError, RuntimeError, ValueError) as error:
-            reason = _NOISE.sub("", str(error).partition("\n")[0])
-            full = "No space left" in reason or "os error 28" in reason
-            advice = "free some space and run again" if full else "if it stays so, delete that folder and index again"
-            raise StoreError(f"{doing} in {self.folder} failed: {reason}; {advice}") from error
 
 
 def _index_ids(table: "lancedb.table.Table") -> None:

@@ -30,7 +30,7 @@ TEMPERATURE = 0.02
 _MINI_BATCH = 16
 """Rows whose activations are held at once."""
 
-_SHOWN = 120
+SHOWN = 120
 """Validation questions: what a validation costs is mostly their passages."""
 
 
@@ -89,7 +89,7 @@ class Contrast:
         from sentence_transformers.sentence_transformer import losses
 
         self.model, self._recipe, self._method = model, recipe, method
-        self._kept = list(kept)[:_SHOWN]
+        self._kept = list(kept)[:SHOWN]
         ready = filled(examples, wrong)
         self._texts = columns(ready, prefix(model, "query"), prefix(model, "passage"))
         self._tokens = min(tokens, model.max_seq_length or tokens)

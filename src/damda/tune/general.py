@@ -16,7 +16,6 @@ from sentence_transformers import SentenceTransformer
 
 from damda.errors import EncoderError
 
-
 _ONE_FILE = 1_800_000_000
 """Bytes of weights that fit into one ONNX file; its format ends at 2 GiB."""
 

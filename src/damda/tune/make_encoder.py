@@ -5,7 +5,7 @@ know: how an index is made with a candidate (it is handed in), or how something 
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from damda.embed.encoder import OnnxEncoder
+from damda.embed.turned import Turned
 from damda.errors import ConfigError
 from damda.measure.dataset import Question
 from damda.measure.evaluate import Asked, searched
 from damda.tune import adapter, artifact, backbone, manifest
-from damda.tune.contrast import Contrast, Method, filled
+from damda.tune.contrast import SHOWN, Contrast, Method, filled, ranked
 from damda.tune.export import export
 from damda.tune.manifest import Data, Manifest, Parent
 from damda.tune.mine import Mined, mine
@@ -27,6 +29,7 @@ from damda.tune.verdict import Change, Verdict, change, decide
 from damda.types import Encoder, Mode, Progress
 
 METRIC = "ndcg@10"
+ADAPTER = "adapter.npy"
 LEAST = 20
 """Held-out questions below which no test could tell a gain from chance."""
 
@@ -129,12 +132,17 @@ class Making:
         trained: Trained | None = self._contrast.run(work, progress) if self._contrast else None
         with artifact.drafted(order.out) as draft:
             metrics: dict[str, Any] = {}
+            kept = filled(self.kept.examples, 4)[:SHOWN]
             if self._contrast:
                 passages = list(dict.fromkeys(example.passage for example in self.mined.examples))
                 metrics["export"] = export(self._contrast.model, draft, order.out.name, passages[:64], passages[:400])
                 metrics["training"] = asdict(trained) if trained else {}
+                tuned: Encoder = OnnxEncoder(draft)
             else:
-                np.save(draft / "adapter.npy", self._adapter(progress))
+                matrix = self._adapter(progress)
+                np.save(draft / ADAPTER, matrix)
+                tuned = Turned(order.encoder, matrix)
+            metrics |= {"validation_before": ranked(order.encoder, kept), "validation": ranked(tuned, kept)}
             made = Manifest(
                 "encoder" if self._contrast else "adapter",
                 order.out.name,
@@ -178,9 +186,6 @@ class Making:
                 "doubtful": len(self.mined.doubtful),
             },
         }
-
-
-Check = tuple[str, Callable[[Asked | None], Mapping[str, float]]]
 
 
 def judge(
