@@ -10,7 +10,8 @@ from damda.errors import ReadError
 from damda.measure.similarity import Pair
 from damda.tune.pairs import Triplet, apart, bare, scored, split, triplets
 
-KORSTS = 'genre\tfilename\tyear\tid\tscore\tsentence1\tsentence2\nmain\tx\t2012\t1\t{}\t한 남자가 "걷는다\tb\nm\tx\t2012\t2\t0\tc\td'
+KORSTS = "genre\tfilename\tyear\tid\tscore\tsentence1\tsentence2\n"
+KORSTS += 'main\tx\t2012\t1\t{}\t한 남자가 "걷는다\tb\nm\tx\t2012\t2\t0\tc\td'
 KLUE = [
     {"guid": "1", "sentence1": '한 남자가 "걷는다', "sentence2": "b", "labels": {"label": 3.7, "real-label": 5}},
     {"guid": "2", "sentence1": "c", "sentence2": "d", "labels": {"label": 0.0, "real-label": 0}},

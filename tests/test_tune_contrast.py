@@ -45,8 +45,8 @@ def contrast(base: Path, method: Any = "full", recipe: Recipe = RECIPE) -> Contr
 
 
 def interrupting(at: int) -> Progress:
-    def progress(what: str, step: int, total: int) -> None:
-        if step == at:
+    def progress(what: str, done: int, total: int) -> None:
+        if done == at:
             signal.raise_signal(signal.SIGINT)
 
     return progress

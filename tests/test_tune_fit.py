@@ -1,4 +1,4 @@
-"""One training: that it learns, ends with its best weights, and goes on after Ctrl-C and kill as if nothing had been."""
+"""One training: that it learns, ends with its best weights, and goes on after Ctrl-C and kill as if nothing was."""
 
 import json
 import os
@@ -79,8 +79,8 @@ def interrupting(at: int, times: int = 1) -> Progress:
     """Ctrl-C at a step."""
     left = count(times, -1)
 
-    def progress(what: str, step: int, total: int) -> None:
-        if step == at and next(left) > 0:
+    def progress(what: str, done: int, total: int) -> None:
+        if done == at and next(left) > 0:
             for _ in range(times):
                 signal.raise_signal(signal.SIGINT)
 
@@ -272,8 +272,8 @@ def test_other_data_or_another_recipe_begins_anew(base: Path, tmp_path: Path) ->
     def first_step(texts: train.Texts, recipe: Recipe) -> int:
         class Enough(Exception): ...
 
-        def progress(what: str, step: int, total: int) -> None:
-            found.append(step)
+        def progress(what: str, done: int, total: int) -> None:
+            found.append(done)
             raise Enough
 
         found: list[int] = []

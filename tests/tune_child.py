@@ -1,4 +1,4 @@
-"""A training of test_tune_fit.py that saves at every step, and waits at one to be killed: tune_child.py BASE WORK STEP."""
+"""tune_child.py BASE WORK STEP: test_tune_fit.py's training, saving at every step; at one it waits to be killed."""
 
 import sys
 import time
@@ -13,8 +13,8 @@ torch.set_num_threads(1)
 train._SAVE_EVERY = 0.0
 
 
-def progress(what: str, step: int, total: int) -> None:
-    if step == int(sys.argv[3]):
+def progress(what: str, done: int, total: int) -> None:
+    if done == int(sys.argv[3]):
         sys.stdout.write("there\n")
         sys.stdout.flush()
         time.sleep(600)
