@@ -24,7 +24,7 @@ torch = pytest.importorskip("torch", reason="needs the extra tune")
 import tiny_models  # noqa: E402
 
 one_thread = pytest.fixture(scope="module", autouse=True)(tiny_models.one_thread)
-RECIPE = Recipe(epochs=4, batch=8, rate=5e-3, checks=1, patience=9)
+RECIPE = Recipe(epochs=4, batch=16, rate=5e-3, checks=1, patience=9)
 SAMPLE = [example.passage for example in tiny_models.examples(12, seed=9)]
 
 
@@ -57,7 +57,7 @@ def test_it_learns_and_goes_on_after_an_interrupt(base: Path, tmp_path: Path, me
     before = digest(open_model(base))
     straight = contrast(base, method)
     words = straight.model[0].auto_model.get_input_embeddings().weight.clone()
-    assert straight.estimate().steps == 32
+    assert straight.estimate().steps == 16
     done = straight.run(tmp_path / "straight", quiet)
     assert done.best > done.before and done.curve and straight.model.max_seq_length == 64
     assert torch.equal(straight.model[0].auto_model.get_input_embeddings().weight, words)

@@ -140,7 +140,7 @@ def estimate(model: "SentenceTransformer", loss: Any, texts: Texts, recipe: Reci
 
     from damda.tune.trainer import backward
 
-    _enough(texts, recipe, "training")
+    _enough(texts, recipe, "training", distinct=distinct)
     rows = _batched(texts, recipe, distinct=distinct, epoch=0)
     lengths = _lengths(texts)
     ordered = sorted(rows, key=lambda batch: sum(lengths[row] for row in batch))
@@ -191,7 +191,7 @@ def fit(
     """
     from damda.tune.trainer import load_weights, run, save_weights
 
-    _enough(texts, recipe, what)
+    _enough(texts, recipe, what, distinct=distinct)
     _begin(work, {"recipe": asdict(recipe), "texts": _digest(texts), "model": digest(model), "distinct": distinct})
     done = work / "done.json"
     if done.is_file():
@@ -294,12 +294,14 @@ class Watch:
         return max(range(len(self._scores)), key=lambda n: (self._scores[n][1], -n))
 
 
-def _enough(texts: Texts, recipe: Recipe, what: str) -> None:
+def _enough(texts: Texts, recipe: Recipe, what: str, *, distinct: bool) -> None:
     if (count := len(_lengths(texts))) < 2 * recipe.batch:
         raise ConfigError(
             f"{what}: {count} examples are too few for batches of {recipe.batch}, {2 * recipe.batch} are needed: "
             "give more, or smaller batches"
         )
+    if not _batched(texts, recipe, distinct=distinct, epoch=0):
+        raise ConfigError(f"{what}: all examples share a text, so that none can be told from another: give others")
 
 
 def _trained(known: dict[str, Any]) -> Trained:
