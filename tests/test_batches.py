@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from damda.tune.train import Recipe, _batched, batches
+from damda.tune.batches import batches
+from damda.tune.train import Recipe, _batched
 
 
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=300), st.integers(1, 40), st.integers(0, 5))

@@ -1,7 +1,7 @@
 """One training, from the first batch to the best weights.
 
-Knows: batches of about one length without repeated texts, validation, early stopping, checkpoints, resuming, how long
-it will take. Does not know: what is learnt (a loss says) or where texts come from.
+Knows: validation, early stopping, checkpoints, resuming, how long it will take. Does not know: what is learnt (a loss
+says), which rows go together, or where texts come from.
 
 Training runs in sentence-transformers' trainer. A run that was stopped, by Ctrl-C or by a kill, goes on from its last
 checkpoint when it is started again with the same data and settings; with others it begins anew.
@@ -10,7 +10,6 @@ checkpoint when it is started again with the same data and settings; with others
 import hashlib
 import json
 import math
-import random
 import shutil
 import signal
 import threading
@@ -22,6 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from damda.errors import ConfigError
+from damda.tune.batches import batches
 from damda.types import Progress
 
 if TYPE_CHECKING:
@@ -32,9 +32,6 @@ Texts = Mapping[str, Sequence[Any]]
 
 _SAVE_EVERY = 60.0
 """Seconds between checkpoints: what a kill may cost."""
-
-_SORTED = 40
-"""Batches whose texts are sorted by length together: little padding, and still another mixture in every epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,55 +76,6 @@ class Estimate:
     steps: int
     seconds: float
     memory: int
-
-
-def batches(
-    lengths: Sequence[int], keys: Sequence[Sequence[int]], size: int, *, seed: int, distinct: bool
-) -> list[list[int]]:
-    """Rows of each batch: of about one length, in random order.
-
-    Args:
-        lengths: of each row, in whatever unit.
-        keys: what each row's texts are, as numbers: equal texts have equal ones.
-        size: rows a batch.
-        distinct: no text stands twice in a batch; for losses that take the others of a batch as wrong answers. Rows
-            that fit nowhere are left out this time.
-    """
-    generator = random.Random(seed)
-    order = list(range(len(lengths)))
-    generator.shuffle(order)
-    out: list[list[int]] = []
-    for at in range(0, len(order), size * _SORTED):
-        together = sorted(order[at : at + size * _SORTED], key=lambda row: lengths[row])
-        made = _distinct(together, keys, size) if distinct else _cut(together, size)
-        generator.shuffle(made)
-        out += made
-    return out
-
-
-def _cut(rows: Sequence[int], size: int) -> list[list[int]]:
-    return [list(rows[at : at + size]) for at in range(0, len(rows), size)]
-
-
-def _distinct(rows: Sequence[int], keys: Sequence[Sequence[int]], size: int) -> list[list[int]]:
-    """First fit: a row whose text stands in this batch waits for the next."""
-    out: list[list[int]] = []
-    waiting = list(rows)
-    while waiting:
-        batch: list[int] = []
-        seen: set[int] = set()
-        left = []
-        for row in waiting:
-            if len(batch) < size and not seen.intersection(keys[row]):
-                batch.append(row)
-                seen.update(keys[row])
-            else:
-                left.append(row)
-        if len(batch) < min(2, size):  # one alone has nothing to be told from
-            break
-        out.append(batch)
-        waiting = left
-    return out
 
 
 def estimate(model: "SentenceTransformer", loss: Any, texts: Texts, recipe: Recipe, *, distinct: bool) -> Estimate:  # noqa: ANN401  a torch module
