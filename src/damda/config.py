@@ -81,6 +81,11 @@ class SearchSettings(Section):
     candidates: int = Field(default=50, ge=1, le=1000, description="hits of each search that are fused")
     rrf_k: int = Field(default=60, ge=1, description="the constant of reciprocal rank fusion")
     weight: float = Field(default=0.5, ge=0, le=1, description="weight of BM25 in mode convex; dense has the rest")
+    vectors: float = Field(
+        default=9.0,
+        ge=0,
+        description="hybrid: what a deviation of cosine counts, in units of BM25; `damda tune fusion` learns it",
+    )
     adapter: str = Field(
         default="", description="an adapter.npy that turns questions' vectors; `damda tune encoder` makes and adopts it"
     )

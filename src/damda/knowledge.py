@@ -38,6 +38,8 @@ class Sampled(Protocol):
 
     def sample(self, count: int) -> list[Chunk]: ...
 
+    def cosines(self) -> tuple[float, float]: ...
+
 
 class Reading(Protocol):
     """The reading half of the store, as far as it is needed here."""
@@ -97,9 +99,10 @@ class KnowledgeBase:
         pipeline: Pipeline,
         load: Callable[[], None],
         pictures: Pictured | None = None,
+        confidence: Callable[[str, Sequence[Hit]], float] = lambda question, passages: 0.0,
     ) -> None:
         self.root = root
-        self._pictures = pictures
+        self._pictures, self._confidence = pictures, confidence
         self._home, self._encoder = home, encoder
         self._store, self._sync, self._pipeline = store, sync, pipeline
         self._searchers, self._mode = searchers, mode
@@ -312,6 +315,14 @@ class KnowledgeBase:
     def sample(self, count: int) -> list[Chunk]:
         """At most ``count`` stored passages, the same ones every time; to look at, or to make questions of."""
         return self._store.view().sample(count)
+
+    def cosines(self) -> tuple[float, float]:
+        """Mean and standard deviation of the cosine between two passages: the scale of all cosines here."""
+        return self._store.view().cosines()
+
+    def confidence(self, question: str, passages: Sequence[Hit]) -> float:
+        """How sure the reader is that these passages answer, 0 to 1: ``answer.threshold`` is held against it."""
+        return self._confidence(question, passages)
 
     def status(self) -> Status:
         """What is stored, and what is not and why."""

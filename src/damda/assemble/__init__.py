@@ -166,6 +166,7 @@ def assemble(
         pipeline,
         partial(_in_background, loads),
         Pictures(store, images, passages=settings.image.passages) if images else None,
+        lambda question, hits: make_reader(encoder, analyser, store).read(question, hits).confidence,
     )
 
 
@@ -176,20 +177,21 @@ def make_searchers(
     search, bm25 = settings.search, Bm25(store, analyser)
     dense = Dense(store, Turned(encoder, read_matrix(Path(search.adapter))) if search.adapter else encoder)
     fused = partial(Fused, store=store, bm25=bm25, dense=dense, candidates=search.candidates)
+    hybrid = fused("hybrid", weights=f"{search.vectors:g}", worth=search.vectors)
 
     @cache
     def reranked() -> Searcher:
         from damda.search.rerank import Reranked
 
         reranker = models.make_reranker(settings.rerank, offline=settings.offline)
-        return Reranked(fused("hybrid"), reranker, settings.rerank.top)
+        return Reranked(hybrid, reranker, settings.rerank.top)
 
     return {
         "bm25": lambda: bm25,
         "dense": lambda: dense,
         "rrf": lambda: fused("rrf", fuse=reciprocal_rank(search.rrf_k), weights=f"{search.rrf_k}"),
         "convex": lambda: fused("convex", fuse=convex(search.weight), weights=f"{search.weight:g}"),
-        "hybrid": lambda: fused("hybrid"),
+        "hybrid": lambda: hybrid,
         "rerank": reranked,
     }
 

@@ -26,6 +26,7 @@ def commands() -> "typer.Typer":
         cache,
         checks,
         documents,
+        fused,
         generate,
         guard,
         lab,

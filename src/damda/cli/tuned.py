@@ -80,10 +80,10 @@ def encoder(
     backbone.ready()
     methods = _methods(method)
     silent = quiet or json
-    documents, given = _documents(root)
+    documents, given = documents_of(root)
     settings = find(config, flags(set_, home=home), documents)
-    kb = _opened(documents, settings, silent=silent)
-    asked, used = _asked(kb, [*given, *(questions or [])], feedback, synthesise, settings, silent=silent)
+    kb = opened(documents, settings, silent=silent)
+    asked, used = asked_of(kb, [*given, *(questions or [])], feedback, synthesise, settings, silent=silent)
     checks = [_check(path, settings, silent=silent) for path in check or ()]
     plans = [
         tuned.Plan(
@@ -120,13 +120,13 @@ def _methods(given: str) -> list[Any]:
     return chosen
 
 
-def _documents(root: Path) -> tuple[Path, list[Path]]:
+def documents_of(root: Path) -> tuple[Path, list[Path]]:
     """What is searched, and the questions that lie beside it."""
     corpus = root / "corpus.jsonl"
     return (corpus, [root]) if corpus.is_file() and (root / "queries.jsonl").is_file() else (root, [])
 
 
-def _opened(documents: Path, settings: "Settings", *, silent: bool) -> "KnowledgeBase":
+def opened(documents: Path, settings: "Settings", *, silent: bool) -> "KnowledgeBase":
     from damda import assemble
     from damda.cli import show
     from damda.cli.documents import refreshed
@@ -137,7 +137,7 @@ def _opened(documents: Path, settings: "Settings", *, silent: bool) -> "Knowledg
     return kb
 
 
-def _asked(
+def asked_of(
     kb: "KnowledgeBase",
     given: Sequence[Path],
     feedback: bool,

@@ -31,7 +31,7 @@ class Fuse(Protocol):
 
 # Units of BM25 score that one standard deviation of cosine is worth. Flat optimum: 7 to 11 did about as well on four
 # kinds of questions and on corpora of 60 to 6,800 documents.
-_BM25_PER_DEVIATION = 9.0
+BM25_PER_DEVIATION = 9.0
 
 
 def reciprocal_rank(k: int) -> Fuse:
@@ -62,8 +62,10 @@ def convex(weight: float) -> Fuse:
     return fuse
 
 
-def additive(mean: float, deviation: float) -> Fuse:
+def additive(mean: float, deviation: float, worth: float = BM25_PER_DEVIATION) -> Fuse:
     """BM25 plus cosine in standard deviations from the mean, both of cosines between passages of the corpus.
+
+    ``worth`` is what one deviation counts, in units of BM25.
 
     A hit that only one list has gets the least that the other list can say of it: the lowest cosine listed, and half of
     the lowest BM25 listed (0 where the list was not full: then its BM25 is known to be 0). Fetching the true values
@@ -75,7 +77,7 @@ def additive(mean: float, deviation: float) -> Fuse:
         no_bm25 = min(bm25.values()) / 2 if len(words) >= n else 0.0
         no_cosine = min(cosine.values(), default=0.0)
         return {
-            item: bm25.get(item, no_bm25) + _BM25_PER_DEVIATION * (cosine.get(item, no_cosine) - mean) / deviation
+            item: bm25.get(item, no_bm25) + worth * (cosine.get(item, no_cosine) - mean) / deviation
             for item in bm25.keys() | cosine.keys()
         }
 
@@ -87,7 +89,7 @@ class Fused:
 
     Args:
         name: what hits are marked with.
-        fuse: how; None: ``additive`` with the store's own spread of cosines.
+        fuse: how; None: ``additive`` with the store's own spread of cosines, and ``worth``.
         candidates: length of each list before fusion.
         weights: what ``fuse`` was made with: another order must have another id.
     """
@@ -102,10 +104,11 @@ class Fused:
         candidates: int,
         fuse: Fuse | None = None,
         weights: str = "",
+        worth: float = BM25_PER_DEVIATION,
     ) -> None:
         self.id = f"{name}({dense.id},{candidates}{weights and f',{weights}'})"
         self._name, self._store, self._bm25, self._dense = name, store, bm25, dense
-        self._candidates, self._fuse = candidates, fuse
+        self._candidates, self._fuse, self._worth = candidates, fuse, worth
 
     def search(self, queries: Sequence[str], k: int, where: Where | None = None) -> list[list[Hit]]:
         """At most ``k`` hits for each query, best first."""
@@ -113,7 +116,7 @@ class Fused:
         view = self._store.view()
         words = self._bm25.scored(view, queries, n, where)
         vectors = self._dense.scored(view, queries, n, where)
-        fuse = self._fuse or additive(*view.cosines())
+        fuse = self._fuse or additive(*view.cosines(), self._worth)
         return [self._hits(view, w, v, fuse(w, v, n), k) for w, v in zip(words, vectors, strict=True)]
 
     def _hits(self, view: View, words: Scored[int], vectors: Scored[int], fused: dict[int, float], k: int) -> list[Hit]:
