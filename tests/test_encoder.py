@@ -353,6 +353,50 @@ def test_parts_of_a_text_are_read_in_it(tmp_path: Path) -> None:
     assert none.shape == (0, 6) and one.shape == (1, 6)
 
 
+@pytest.mark.parametrize(
+    ("said", "how"),
+    [("mean", "mean"), (["cls"], "cls"), ("max", "max"), ("lasttoken", ""), (["mean", "max"], ""), ("", "mean")],
+)
+def test_pooling_as_sentence_transformers_6_writes_it(tmp_path: Path, said: object, how: str) -> None:
+    config = {"1_Pooling/config.json": {"embedding_dimension": 6, "pooling_mode": said, "include_prompt": True}}
+    made = folder(tmp_path / "m", config)
+    if how:
+        assert OnnxEncoder(made).card.pooling == how
+        return
+    with pytest.raises(EncoderError, match=r"pooling (lasttoken|mean \+ max) is not supported"):
+        OnnxEncoder(made)
+
+
+@pytest.mark.parametrize(
+    ("files", "length"),
+    [
+        (
+            {"tokenizer_config.json": {"model_max_length": 64}, "sentence_bert_config.json": {"do_lower_case": False}},
+            64,
+        ),
+        ({"tokenizer_config.json": {"model_max_length": 64}, "sentence_bert_config.json": {"max_seq_length": 32}}, 32),
+        ({"tokenizer_config.json": {"model_max_length": 10**30}, "config.json": {"max_position_embeddings": 128}}, 128),
+        ({"config.json": {"model_type": "xlm-roberta", "max_position_embeddings": 514, "pad_token_id": 1}}, 512),
+        ({"config.json": {"model_type": "roberta", "max_position_embeddings": 514}}, 512),
+        ({"config.json": {"model_type": "bert", "max_position_embeddings": 512, "pad_token_id": 0}}, 512),
+        ({}, 512),
+    ],
+)
+def test_how_long_a_text_may_be(tmp_path: Path, files: dict[str, object], length: int) -> None:
+    assert OnnxEncoder(folder(tmp_path / "m", files)).card.max_tokens == length
+
+
+def test_a_tokenizer_that_closes_nothing_has_nothing_to_keep(tmp_path: Path) -> None:
+    """As a language model's: a text that is cut ends with the last word that fits."""
+    made = folder(tmp_path / "m", {"sentence_bert_config.json": {"max_seq_length": 3}})
+    about = json.loads((made / "tokenizer.json").read_text(encoding="utf-8"))
+    del about["post_processor"]["single"][-1]
+    (made / "tokenizer.json").write_text(json.dumps(about), encoding="utf-8")
+    (vector,) = OnnxEncoder(made).encode(["휴가 휴가 규정 규정"], kind="passage")
+    expected = rows("<s>", "휴가", "휴가").mean(axis=0)
+    assert vector == pytest.approx(expected / np.linalg.norm(expected), abs=1e-5)
+
+
 @pytest.mark.parametrize(("how", "pooled"), [("cls_token", False), ("mean_tokens", True)])
 def test_parts_are_encoded_alone_where_their_text_can_t_help(tmp_path: Path, how: str, pooled: bool) -> None:
     encoder = OnnxEncoder(folder(tmp_path / "m", pooling(how), pooled=pooled))

@@ -65,6 +65,8 @@ class _Loaded:
         tokens = (o.name for o in (output, *others) if len(o.shape) == 3 and o.shape[-1] == self.dim)
         self.states: str | None = next(tokens, None)
         self.pooled = len(output.shape) == 2
+        # Whether a special token stands at the end, which a text that is cut keeps.
+        self.closes = tokenizer.encode("a").special_tokens_mask[-1:] == [1]
 
 
 def read_card(folder: Path) -> Card:
@@ -96,7 +98,11 @@ def _json(path: Path) -> dict[str, Any]:
 def _length(folder: Path) -> int:
     """Tokens that the model was made for. A tokenizer without a limit says 10^30; RoBERTa has two positions more."""
     said = _json(folder / "tokenizer_config.json").get("model_max_length") or 0
-    return int(said) if 0 < said < 10**6 else int(_json(folder / "config.json").get("max_position_embeddings") or 512)
+    if 0 < said < 10**6:
+        return int(said)
+    config = _json(folder / "config.json")
+    offset = int(config.get("pad_token_id", 1)) + 1 if "roberta" in config.get("model_type", "") else 0
+    return int(config.get("max_position_embeddings") or 512) - offset
 
 
 def _pooling(config: dict[str, Any]) -> Pooling:
@@ -232,8 +238,11 @@ class OnnxEncoder:
         return self.card.query_prefix if kind == "query" else self.card.passage_prefix
 
     def _cut(self, ids: list[Item]) -> list[Item]:
-        # The tokenizer's own truncation would be a state shared with count_tokens; the closing special token is kept.
-        return ids if len(ids) <= self.card.max_tokens else ids[: self.card.max_tokens - 1] + ids[-1:]
+        # The tokenizer's own truncation would be a state shared with count_tokens.
+        if len(ids) <= self.card.max_tokens:
+            return ids
+        kept = self.card.max_tokens - self.load().closes
+        return ids[:kept] + ids[len(ids) - self.load().closes :]
 
     def _batched(
         self, tokens: list[list[int]], run: Callable[[list[list[int]]], NDArray[np.float32]]

@@ -6,6 +6,7 @@ only; what it makes is one matrix.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 from damda.types import Progress
 
 Float = NDArray[np.float32]
+
+_SAME = 1 - 1e-5
+"""Cosine from which on two passages are one that stands there twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,8 @@ def learn(
             rows = order[at : at + batch]
             turned = torch.nn.functional.normalize(asked[rows] + asked[rows] @ change, dim=1)
             passages = torch.cat([right[rows], wrong[rows].flatten(0, 1)])
-            loss = torch.nn.functional.cross_entropy(turned @ passages.T / temperature, torch.arange(len(rows)))
+            scores = (turned @ passages.T).masked_fill(_same(right[rows] @ passages.T), -torch.inf)
+            loss = torch.nn.functional.cross_entropy(scores / temperature, torch.arange(len(rows)))
             loss = loss + decay * change.square().sum()
             optimizer.zero_grad()
             loss.backward()
@@ -77,7 +82,7 @@ def learn(
 
 
 def validated(matrix: Float, kept: Vectors) -> float:
-    """Mean reciprocal rank of each question's passage among all passages of the validation."""
+    """Mean reciprocal rank of each question's passage among all passages of the validation; ties are lost."""
     if not len(kept.asked):
         return 0.0
     turned = kept.asked @ matrix
@@ -86,18 +91,28 @@ def validated(matrix: Float, kept: Vectors) -> float:
     scores = turned @ passages.T
     right = scores[np.arange(len(turned)), np.arange(len(turned))]
     # The same passage may be right for several questions, and stand there as often: it is no rival of itself.
-    return float((1 / (1 + (scores > right[:, None] + 1e-6).sum(axis=1))).mean())
+    rivals = kept.right @ passages.T < _SAME
+    lost = ~(scores < right[:, None]) & rivals  # so that vectors that are no numbers lose too
+    return float((1 / (1 + lost.sum(axis=1))).mean())
+
+
+def _same(cosines: Any) -> Any:  # noqa: ANN401  tensors
+    """Where a passage stands a second time in a batch: right (n, n + wrong) rows' own places are not meant."""
+    found = cosines >= _SAME
+    found.fill_diagonal_(False)
+    return found
 
 
 def vectors(
     encode: Callable[[Sequence[str], str], Float], examples: Sequence[tuple[str, str, Sequence[str]]]
 ) -> Vectors:
-    """Encode (question, passage, wrong passages) rows, each text once; all rows have as many wrong passages."""
+    """Encode (question, passage, wrong passages) rows, each text once; of wrong ones as many as every row has."""
+    least = min((len(wrong) for _, _, wrong in examples), default=0)
     passages = list(dict.fromkeys(text for _, right, wrong in examples for text in (right, *wrong)))
     row = {text: n for n, text in enumerate(passages)}
     found = encode(passages, "passage")
     return Vectors(
         encode([question for question, _, _ in examples], "query"),
         found[[row[right] for _, right, _ in examples]],
-        found[[[row[text] for text in wrong] for _, _, wrong in examples]].reshape(len(examples), -1, found.shape[1]),
+        found[np.array([[row[text] for text in wrong[:least]] for _, _, wrong in examples], np.intp)],
     )

@@ -17,8 +17,8 @@ from damda import weights
 from damda.embed import e5
 from damda.embed.bert import Float
 from damda.embed.bert import Pooling as Way
-from damda.embed.encoder import read_card
 from damda.errors import ConfigError, MissingExtra, WeightsError
+from damda.tune.export import first_position, pooling_of
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -142,11 +142,13 @@ def open_model(folder: Path, pooling: Way | None = None) -> "SentenceTransformer
     Raises:
         MissingExtra: the extra ``tune`` is not installed.
         WeightsError: the folder holds no model that transformers loads safely.
-        ConfigError: nothing can be pooled so.
+        EncoderError: it has another pooling, or further layers, so that damda could not run what comes of it.
+        ConfigError: its tokenizer can't pad.
     """
     ready()
     silence()
     import torch
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
@@ -155,20 +157,37 @@ def open_model(folder: Path, pooling: Way | None = None) -> "SentenceTransformer
     if not any(folder.glob("*.safetensors")):
         raise WeightsError(f"{folder} has no .safetensors: other weights are not opened, as loading them runs code")
     try:
-        if (folder / "modules.json").is_file() and pooling in (None, read_card(folder).pooling):
-            model = SentenceTransformer(str(folder), local_files_only=True, trust_remote_code=False)
+        # Half the precision, as many folders have it, is enough to run a model and too little to train it.
+        exact = {"torch_dtype": torch.float32}
+        if (folder / "modules.json").is_file():
+            model = SentenceTransformer(str(folder), local_files_only=True, trust_remote_code=False, model_kwargs=exact)
+            if len(model) == 2:  # most say nothing of unit length, and are compared by cosine all the same
+                model.append(Normalize())
         else:
-            body = Transformer(str(folder), model_kwargs={"torch_dtype": torch.float32})
-            modules = [body, Pooling(body.get_embedding_dimension(), pooling or "mean"), Normalize()]
-            model = SentenceTransformer(modules=modules)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+            body = Transformer(str(folder), model_kwargs=exact)
+            model = SentenceTransformer(
+                modules=[body, Pooling(body.get_embedding_dimension(), pooling or "mean"), Normalize()]
+            )
+        if pooling and len(model) > 1 and isinstance(model[1], Pooling):
+            model[1] = Pooling(model[0].get_embedding_dimension(), pooling)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{folder} can't be loaded: {str(error).splitlines()[0]}") from error
     if model.tokenizer is None or model.tokenizer.pad_token is None:
         raise ConfigError(f"{folder}: its tokenizer has no padding token, which batches need")
+    pooling_of(model)
+    _fit_window(model)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     return model
+
+
+def _fit_window(model: "SentenceTransformer") -> None:
+    """A tokenizer without a limit must not hand on more tokens than there are positions."""
+    config = model[0].auto_model.config
+    places = getattr(config, "max_position_embeddings", None)
+    if places:
+        model.max_seq_length = min(model.max_seq_length or places, places - first_position(config))
 
 
 def freeze_words(model: "SentenceTransformer") -> None:

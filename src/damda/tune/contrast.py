@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from damda.tune.encoding import TorchEncoder
+from damda.tune.encoding import TorchEncoder, prefix
 from damda.tune.mine import Example
 from damda.tune.train import Estimate, Recipe, Texts, Trained, estimate, fit
 from damda.types import Encoder, Progress
@@ -90,12 +90,11 @@ class Contrast:
 
         self.model, self._recipe, self._method = model, recipe, method
         self._kept = list(kept)[:SHOWN]
-        prompts = model.prompts
         ready = filled(examples, wrong)
-        self._texts = columns(ready, prompts.get("query", "") or "", prompts.get("passage", "") or "")
+        self._texts = columns(ready, prefix(model, "query"), prefix(model, "passage"))
         self._tokens = min(tokens, model.max_seq_length or tokens)
         if method == "lora":
-            _add_lora(model)
+            _add_lora(model, recipe.seed)
         self._loss: Any = losses.CachedMultipleNegativesRankingLoss(
             model, scale=1 / TEMPERATURE, mini_batch_size=_MINI_BATCH
         )
@@ -126,7 +125,8 @@ class Contrast:
 
 
 def ranked(encoder: Encoder, kept: Sequence[Example]) -> float:
-    """Mean reciprocal rank of each question's passage among the right and wrong passages of all of them."""
+    """Mean reciprocal rank of each question's passage among the right and wrong passages of all of them; ties are lost,
+    else a model that gives every text the same vector would be the best."""
     if not kept:
         return 0.0
     passages = list(dict.fromkeys(text for example in kept for text in (example.passage, *example.wrong)))
@@ -134,13 +134,17 @@ def ranked(encoder: Encoder, kept: Sequence[Example]) -> float:
     asked = encoder.encode([example.question for example in kept], kind="query")
     scores = asked @ encoder.encode(passages, kind="passage").T
     right = scores[np.arange(len(kept)), [row[example.passage] for example in kept]]
-    return float((1 / (1 + (scores > right[:, None]).sum(axis=1))).mean())
+    return float((1 / (~(scores < right[:, None])).sum(axis=1)).mean())
 
 
-def _add_lora(model: "SentenceTransformer") -> None:
-    from peft import LoraConfig
+def _add_lora(model: "SentenceTransformer", seed: int) -> None:
+    import torch
+    from peft import LoraConfig, inject_adapter_in_model
 
-    model.add_adapter(LoraConfig(r=16, lora_alpha=32, lora_dropout=0.0, target_modules="all-linear"))
+    torch.manual_seed(seed)  # what is added begins at random: with the same each time, a stopped training can go on
+    # Not by the model's own add_adapter: transformers 5.24 refuses the newest peft that there is, 0.21.
+    config = LoraConfig(r=16, lora_alpha=32, lora_dropout=0.0, target_modules="all-linear")
+    inject_adapter_in_model(config, model[0].auto_model)
 
 
 def _merge_lora(model: "SentenceTransformer") -> None:
@@ -152,8 +156,6 @@ def _merge_lora(model: "SentenceTransformer") -> None:
             if isinstance(child, BaseTunerLayer):
                 child.merge()
                 setattr(parent, name, child.get_base_layer())
-    # What marks the model as one with an adapter, for the saving.
-    model[0].auto_model._hf_peft_config_loaded = False
 
 
 class _shortened:

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
+def prefix(model: "SentenceTransformer", kind: Kind) -> str:
+    """What the model wants before a text; sentence-transformers' own name of passages is documents."""
+    return model.prompts.get(kind) or (model.prompts.get("document") if kind == "passage" else "") or ""
+
+
 class TorchEncoder:
     """Fits ``Encoder``. Its vectors change while the model is trained."""
 
@@ -26,10 +31,10 @@ class TorchEncoder:
 
     def encode(self, texts: Sequence[str], *, kind: Kind) -> NDArray[np.float32]:
         """Unit vectors, shape (len(texts), dim)."""
-        prefix = self._model.prompts.get(kind, "")
+        first = prefix(self._model, kind)
         trained = self._model.training
         vectors = self._model.encode(
-            [prefix + nfc(text) for text in texts], prompt="", batch_size=self._batch, show_progress_bar=False
+            [first + nfc(text) for text in texts], prompt="", batch_size=self._batch, show_progress_bar=False
         )
         self._model.train(trained)
         return np.asarray(vectors, np.float32).reshape(len(texts), self.dim)

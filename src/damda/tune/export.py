@@ -6,6 +6,7 @@ not know: how the model was trained or what it is good for.
 
 import hashlib
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +17,19 @@ from damda.embed.bert import Bert, graph
 from damda.embed.bert import Pooling as Way
 from damda.embed.encoder import OnnxEncoder
 from damda.errors import EncoderError
+from damda.tune.encoding import TorchEncoder, prefix
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-_OURS = {"bert": 0, "roberta": 2, "xlm-roberta": 2}
-"""Kinds of models that damda's own graph computes, and where their positions begin."""
+_OURS = ("bert", "roberta", "xlm-roberta")
+"""Kinds of models that damda's own graph computes."""
 
 _LEAST = 0.97
 """Mean cosine between original and export below which something went wrong; int8 alone costs some .004."""
+
+_WHOLE = ".whole"
+"""Where an export in float32 stays until it is known that int8 is good enough."""
 
 _ENOUGH = 200
 """Passages from which on the spread of cosines is worth writing down."""
@@ -51,7 +56,7 @@ def export(
     """
     pooling = pooling_of(model)
     model.save(str(folder), create_model_card=False)
-    own = model[0].auto_model.config.model_type in _OURS
+    own = model[0].auto_model.config.model_type in _OURS and model[0].auto_model.config.hidden_act == "gelu"
     for exact in (False,) if own else (False, True):
         if own:
             _write_own(model, folder, name, pooling)
@@ -64,6 +69,7 @@ def export(
             break
     else:
         raise EncoderError(f"the export of {name} differs from it: mean cosine {figures['cosine_mean']:.3f}")
+    shutil.rmtree(folder / _WHOLE, ignore_errors=True)
     if len(passages) >= _ENOUGH:
         _write_card(folder, card | {"cosines": spread(encoder, passages)})
     return figures | {"bits": 32.0 if exact else 8.0}
@@ -85,6 +91,11 @@ def pooling_of(model: "SentenceTransformer") -> Way:
     return kinds[mode]
 
 
+def first_position(config: Any) -> int:  # noqa: ANN401  of transformers
+    """Row of the position table that the first token takes: RoBERTa's stand behind the padding token's id."""
+    return int(config.pad_token_id) + 1 if config.model_type in ("roberta", "xlm-roberta") else 0
+
+
 def _write_own(model: "SentenceTransformer", folder: Path, name: str, pooling: Way) -> None:
     import onnx
 
@@ -96,24 +107,30 @@ def _write_own(model: "SentenceTransformer", folder: Path, name: str, pooling: W
         config.num_attention_heads,
         config.layer_norm_eps,
         tensors,
-        _OURS[config.model_type],
+        first_position(config),
     )
     onnx.save(graph(bert, name, pooling), str(folder / "model.onnx"))
 
 
 def _write_general(model: "SentenceTransformer", folder: Path, *, exact: bool) -> None:
-    """Any other transformer, by torch's exporter and onnxruntime's quantiser."""
-    from damda.tune.general import write
+    """Any other transformer, by torch's exporter and onnxruntime's quantiser; ``exact``: take what was quantised."""
+    from damda.tune.general import quantise, write
 
-    write(model, folder / "model.onnx", exact=exact)
+    whole = folder / _WHOLE / "model.onnx"
+    if exact:
+        for path in whole.parent.iterdir():
+            path.replace(folder / path.name)
+        return
+    whole.parent.mkdir()
+    write(model, whole)
+    quantise(whole, folder / "model.onnx")
 
 
 def _card(model: "SentenceTransformer", folder: Path, name: str, pooling: Way) -> dict[str, Any]:
-    prompts = model.prompts
     card: dict[str, Any] = {
         "dim": model.get_embedding_dimension(),
-        "query_prefix": prompts.get("query", ""),
-        "passage_prefix": prompts.get("passage", ""),
+        "query_prefix": prefix(model, "query"),
+        "passage_prefix": prefix(model, "passage"),
         "max_tokens": model.max_seq_length or 512,
         "pooling": pooling,
     }
@@ -124,7 +141,8 @@ def _card(model: "SentenceTransformer", folder: Path, name: str, pooling: Way) -
 
 def _digest(folder: Path, card: dict[str, Any]) -> str:
     whole = hashlib.sha256(repr(sorted(card.items())).encode())
-    for path in (folder / "model.onnx", folder / "tokenizer.json"):
+    # The exporter puts big weights beside the graph.
+    for path in (*sorted(folder.glob("model.onnx*")), folder / "tokenizer.json"):
         with path.open("rb") as file:
             whole.update(hashlib.file_digest(file, "sha256").digest())
     return whole.hexdigest()[:12]
@@ -135,9 +153,8 @@ def _write_card(folder: Path, card: dict[str, Any]) -> None:
 
 
 def _compared(model: "SentenceTransformer", encoder: OnnxEncoder, texts: Sequence[str]) -> dict[str, float]:
-    prefix = encoder.card.passage_prefix
-    original = model.encode([prefix + text for text in texts], batch_size=8, show_progress_bar=False)
-    cosines = (np.asarray(original, np.float32) * encoder.encode(texts, kind="passage")).sum(axis=1)
+    original = TorchEncoder(model, "original", batch=8).encode(texts, kind="passage")
+    cosines = (original * encoder.encode(texts, kind="passage")).sum(axis=1)
     return {"cosine_mean": float(cosines.mean()), "cosine_least": float(cosines.min())}
 
 

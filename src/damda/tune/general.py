@@ -5,8 +5,9 @@ Knows: what the exporter needs to be told. Does not know: BERT, which damda writ
 """
 
 import logging
-import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -14,6 +15,9 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from sentence_transformers import SentenceTransformer
 
 from damda.errors import EncoderError
+
+_ONE_FILE = 1_800_000_000
+"""Bytes of weights that fit into one ONNX file; its format ends at 2 GiB."""
 
 
 class _Whole(torch.nn.Module):
@@ -28,11 +32,10 @@ class _Whole(torch.nn.Module):
         return found["sentence_embedding"]
 
 
-def write(model: SentenceTransformer, path: Path, *, exact: bool) -> None:
+def write(model: SentenceTransformer, path: Path) -> None:
     """``input_ids`` and ``attention_mask``, int64 (batch, tokens) -> ``sentence_embedding``, float32 (batch, dim).
 
-    Args:
-        exact: keep float32 weights: products of quantised activations serve some architectures badly.
+    Weights are float32; those of more than about 2 GB stand beside the graph, as ``model.onnx.data``.
 
     Raises:
         EncoderError: torch can't export this architecture.
@@ -41,33 +44,50 @@ def write(model: SentenceTransformer, path: Path, *, exact: bool) -> None:
     mask = ids.clone()
     mask[1, 6:] = 0
     batch = torch.export.Dim("batch", min=1, max=4096)
-    tokens = torch.export.Dim("tokens", min=2, max=model.max_seq_length)
+    tokens = torch.export.Dim("tokens", min=2, max=model.max_seq_length or 512)
     shapes = {"input_ids": {0: batch, 1: tokens}, "attention_mask": {0: batch, 1: tokens}}
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder, warnings.catch_warnings():
+    device = model.device
+    with _quiet("torch.onnx"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about itself
-        whole = Path(folder) / "model.onnx"
         try:
             torch.onnx.export(
                 _Whole(model.cpu().eval()),
                 (ids, mask),
-                str(path if exact else whole),
+                str(path),
                 input_names=["input_ids", "attention_mask"],
                 output_names=["sentence_embedding"],
                 dynamic_shapes=shapes,
                 opset_version=18,
                 dynamo=True,
+                external_data=sum(p.numel() * p.element_size() for p in model.parameters()) > _ONE_FILE,
                 verbose=False,
             )
         except Exception as error:  # the exporter's errors have no common public class
             kind = model[0].auto_model.config.model_type
             raise EncoderError(f"torch can't export {kind} to ONNX: {str(error).splitlines()[0]}") from error
-        if not exact:
-            logging.getLogger().setLevel(logging.ERROR)  # the quantiser recommends itself on the root logger
-            quantize_dynamic(
-                str(whole),
-                str(path),
-                per_channel=True,
-                weight_type=QuantType.QInt8,
-                op_types_to_quantize=["MatMul", "Gather"],
-            )
+        finally:
+            model.to(device)
+
+
+def quantise(whole: Path, path: Path) -> None:
+    """What `write` wrote, with int8 weights."""
+    with _quiet(None):  # the quantiser recommends itself on the root logger
+        quantize_dynamic(
+            str(whole),
+            str(path),
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=["MatMul", "Gather"],
+        )
+
+
+@contextmanager
+def _quiet(name: str | None) -> Iterator[None]:
+    """Errors only, for a while."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -72,8 +72,8 @@ def mine(
                 found.doubtful[question.id] = f"its passage is not among the first {depth}"
                 continue
             false = wrong_passages(question, right, hits, margin)
-            texts = tuple(hit.chunk.in_context() for hit in false if hit.chunk.doc_id not in aside)
-            found.examples.append(Example(question.text, right.chunk.in_context(), texts[:wrong], question.id))
+            texts = dict.fromkeys(hit.chunk.in_context() for hit in false if hit.chunk.doc_id not in aside)
+            found.examples.append(Example(question.text, right.chunk.in_context(), tuple(texts)[:wrong], question.id))
     progress("looking for wrong passages", len(asked), len(asked))
     return found
 

@@ -7,6 +7,7 @@ them. Does not know: models.
 import csv
 import io
 import json
+import math
 import random
 import re
 import unicodedata
@@ -46,6 +47,8 @@ def scored(path: Path) -> list[Pair]:
     if not found:
         raise ReadError(f"{path} is empty")
     scores = [pair.score for pair in found]
+    if not all(map(math.isfinite, scores)):
+        raise ReadError(f"{path}: a score is no number")
     if min(scores) == max(scores):
         raise ReadError(f"{path}: all its scores are {scores[0]:g}; nothing can be learnt from that")
     # People's scales begin at 0 and end at 1, 5 or 100; a set need not use its ends.
@@ -58,8 +61,10 @@ def scored(path: Path) -> list[Pair]:
 def _table(path: Path) -> Iterator[Pair]:
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReadError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from error
+    except OSError as error:
+        raise ReadError(f"{path}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ReadError(f"{path}: no CSV in UTF-8 ({error})") from error
     for number, row in enumerate(rows, 2):
         try:
             first, second = row.get("s1") or row["sentence1"], row.get("s2") or row["sentence2"]
@@ -80,7 +85,7 @@ def triplets(paths: Sequence[Path]) -> list[Triplet]:
     known: dict[str, dict[str, str]] = {}
     for path in paths:
         for premise, hypothesis, label in _inferences(path):
-            known.setdefault(nfc(premise), {}).setdefault(label, nfc(hypothesis))
+            known.setdefault(premise, {}).setdefault(label, hypothesis)
     found = [
         Triplet(premise, of["entailment"], of["contradiction"])
         for premise, of in known.items()
@@ -104,10 +109,10 @@ def _inferences(path: Path) -> Iterator[tuple[str, str, str]]:
         for row in rows:
             premise = row["premise"] if "premise" in row else row["sentence1"]
             hypothesis = row["hypothesis"] if "hypothesis" in row else row["sentence2"]
-            yield premise, hypothesis, row["label"] if "label" in row else row["gold_label"]
+            yield nfc(premise), nfc(hypothesis), row["label"] if "label" in row else row["gold_label"]
     except OSError as error:
         raise ReadError(f"{path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise ReadError(f"{path}: no lines of premise, hypothesis and label ({error!r})") from error
 
 
@@ -124,7 +129,8 @@ def bare(sentence: str) -> str:
 
 def apart(items: Sequence[Sentences], tested: Collection[str]) -> tuple[list[Sentences], int]:
     """Items none of whose sentences is among ``tested`` (as `bare` has them), and how many were left out."""
-    kept = [item for item in items if not {bare(text) for text in sentences(item)} & set(tested)]
+    known = frozenset(tested)
+    kept = [item for item in items if known.isdisjoint(map(bare, sentences(item)))]
     return kept, len(items) - len(kept)
 
 

@@ -20,7 +20,8 @@ class Parts:
 
 
 def by_document(asked: Sequence[Question], *, validation: float = 0.1, held_out: float = 0.25, seed: int = 42) -> Parts:
-    """Deal out questions by their documents. A question with several documents ties these together.
+    """Deal out questions by their documents. A question with several documents ties these together, and so do two
+    questions of the same words about different ones.
 
     Where a document goes depends on its id and the seed alone: it stays there when others come or go, unless a question
     ties it to them. Questions without documents are left out.
@@ -48,8 +49,11 @@ def _groups(asked: Sequence[Question]) -> dict[str, str]:
             document = leader[document]
         return document
 
+    tied: dict[str, set[str]] = {}
     for question in asked:
-        first, *others = sorted(map(lead, question.relevant)) or [""]
+        tied.setdefault(_flat(question.text), set()).update(question.relevant)
+    for documents in tied.values():
+        first, *others = sorted({lead(document) for document in documents}) or [""]
         for other in others:
             leader[other] = first
     return {document: lead(document) for document in list(leader)}

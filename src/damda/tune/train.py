@@ -1,7 +1,7 @@
 """One training, from the first batch to the best weights.
 
-Knows: batches of about one length without repeated texts, validation, early stopping, checkpoints, resuming, how long
-it will take. Does not know: what is learnt (a loss says) or where texts come from.
+Knows: validation, early stopping, checkpoints, resuming, how long it will take. Does not know: what is learnt (a loss
+says), which rows go together, or where texts come from.
 
 Training runs in sentence-transformers' trainer. A run that was stopped, by Ctrl-C or by a kill, goes on from its last
 checkpoint when it is started again with the same data and settings; with others it begins anew.
@@ -9,7 +9,7 @@ checkpoint when it is started again with the same data and settings; with others
 
 import hashlib
 import json
-import random
+import math
 import shutil
 import signal
 import threading
@@ -21,6 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from damda.errors import ConfigError
+from damda.tune.batches import batches
 from damda.types import Progress
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ Texts = Mapping[str, Sequence[Any]]
 
 _SAVE_EVERY = 60.0
 """Seconds between checkpoints: what a kill may cost."""
-
-_SORTED = 40
-"""Batches whose texts are sorted by length together: little padding, and still another mixture in every epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,61 +78,17 @@ class Estimate:
     memory: int
 
 
-def batches(
-    lengths: Sequence[int], keys: Sequence[Sequence[int]], size: int, *, seed: int, distinct: bool
-) -> list[list[int]]:
-    """Rows of each batch: of about one length, in random order.
-
-    Args:
-        lengths: of each row, in whatever unit.
-        keys: what each row's texts are, as numbers: equal texts have equal ones.
-        size: rows a batch.
-        distinct: no text stands twice in a batch; for losses that take the others of a batch as wrong answers. Rows
-            that fit nowhere are left out this time.
-    """
-    generator = random.Random(seed)
-    order = list(range(len(lengths)))
-    generator.shuffle(order)
-    out: list[list[int]] = []
-    for at in range(0, len(order), size * _SORTED):
-        together = sorted(order[at : at + size * _SORTED], key=lambda row: lengths[row])
-        made = _distinct(together, keys, size) if distinct else _cut(together, size)
-        generator.shuffle(made)
-        out += made
-    return out
-
-
-def _cut(rows: Sequence[int], size: int) -> list[list[int]]:
-    return [list(rows[at : at + size]) for at in range(0, len(rows), size)]
-
-
-def _distinct(rows: Sequence[int], keys: Sequence[Sequence[int]], size: int) -> list[list[int]]:
-    """First fit: a row whose text stands in this batch waits for the next."""
-    out: list[list[int]] = []
-    waiting = list(rows)
-    while waiting:
-        batch: list[int] = []
-        seen: set[int] = set()
-        left = []
-        for row in waiting:
-            if len(batch) < size and not seen.intersection(keys[row]):
-                batch.append(row)
-                seen.update(keys[row])
-            else:
-                left.append(row)
-        if len(batch) < min(2, size):  # one alone has nothing to be told from
-            break
-        out.append(batch)
-        waiting = left
-    return out
-
-
 def estimate(model: "SentenceTransformer", loss: Any, texts: Texts, recipe: Recipe, *, distinct: bool) -> Estimate:  # noqa: ANN401  a torch module
-    """Time one step on a batch of middle length, and see how much memory the widest takes; weights stay as they are."""
+    """Time one step on a batch of middle length, and see how much memory the widest takes; weights stay as they are.
+
+    Raises:
+        ConfigError: there is too little data.
+    """
     import resource
 
     from damda.tune.trainer import backward
 
+    _enough(texts, recipe, "training", distinct=distinct)
     rows = _batched(texts, recipe, distinct=distinct, epoch=0)
     lengths = _lengths(texts)
     ordered = sorted(rows, key=lambda batch: sum(lengths[row] for row in batch))
@@ -147,7 +101,8 @@ def estimate(model: "SentenceTransformer", loss: Any, texts: Texts, recipe: Reci
     # Adam keeps two more numbers of each weight that is trained, and its gradient one.
     trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if _kilobytes_are_bytes() else 1024)
-    steps = round(len(rows) * recipe.epochs)
+    model.eval()
+    steps = math.ceil(len(rows) * recipe.epochs)
     return Estimate(steps, steps * seconds, peak + 2 * trained)
 
 
@@ -184,15 +139,13 @@ def fit(
     """
     from damda.tune.trainer import load_weights, run, save_weights
 
-    if len(_lengths(texts)) < 2 * recipe.batch:
-        raise ConfigError(f"{what}: {len(_lengths(texts))} examples are too few for batches of {recipe.batch}")
+    _enough(texts, recipe, what, distinct=distinct)
     _begin(work, {"recipe": asdict(recipe), "texts": _digest(texts), "model": digest(model), "distinct": distinct})
     done = work / "done.json"
     if done.is_file():
         load_weights(model, work / "best")
-        return Trained(**json.loads(done.read_text(encoding="utf-8")))
+        return _trained(json.loads(done.read_text(encoding="utf-8")))
     watch = Watch(work, recipe, validate, lambda: save_weights(model, work / "best"), progress, what)
-    begun = time.perf_counter()
     with _interrupts(watch):
         run(
             model,
@@ -205,8 +158,9 @@ def fit(
         )
     if watch.interrupted:
         signal.raise_signal(signal.SIGINT)  # whoever handled it before does so now
+        raise KeyboardInterrupt  # nobody did
     load_weights(model, work / "best")
-    trained = watch.outcome(time.perf_counter() - begun)
+    trained = watch.outcome()
     write_json(done, asdict(trained))
     for left in work.glob("checkpoint-*"):
         shutil.rmtree(left)
@@ -233,10 +187,9 @@ class Watch:
         self.interrupted = False
         self._file, self._recipe = work / "watch.json", recipe
         self._validate, self._keep, self._progress, self._what = validate, keep, progress, what
-        self._saved = time.monotonic()
+        self._saved = self._begun = time.monotonic()
         self._curve: list[tuple[int, float]] = []
         self._scores: list[tuple[int, float]] = []
-        self._spent = 0.0
 
     def begin(self, step: int, total: int) -> None:
         """Before the first step, of a run or of what is left of it."""
@@ -246,7 +199,7 @@ class Watch:
             known = json.loads(self._file.read_text(encoding="utf-8"))
             self._curve = [(at, value) for at, value in known["curve"] if at <= step]
             self._scores = [(at, value) for at, value in known["scores"] if at <= step]
-            self._spent = known["spent"]
+            self._begun -= known["spent"]  # by the runs before
         if not self._scores:
             self._score(0)
         self._progress(self._what, step, total)
@@ -261,17 +214,23 @@ class Watch:
         save = self.interrupted or time.monotonic() - self._saved > _SAVE_EVERY
         if save:
             self._saved = time.monotonic()
-            write_json(self._file, {"curve": self._curve, "scores": self._scores, "spent": self._spent})
+            spent = self._saved - self._begun
+            write_json(self._file, {"curve": self._curve, "scores": self._scores, "spent": spent})
         return save and not enough, stop
+
+    def end(self, step: int) -> None:
+        """After the last step, which comes earlier than foreseen where later epochs have fewer batches."""
+        if not self.interrupted and self._scores[-1][0] != step:
+            self._score(step)
 
     def loss(self, step: int, value: float) -> None:
         """The mean loss since it was told last."""
         self._curve.append((step, value))
 
-    def outcome(self, seconds: float) -> Trained:
+    def outcome(self) -> Trained:
         """All of it, when training is over."""
         best_step, best = self._scores[self._best()]
-        last = self._scores[-1][0]
+        last, seconds = self._scores[-1][0], time.monotonic() - self._begun
         return Trained(last, best_step, best, self._scores[0][1], seconds, self._curve, self._scores)
 
     def _score(self, step: int) -> None:
@@ -281,6 +240,21 @@ class Watch:
 
     def _best(self) -> int:
         return max(range(len(self._scores)), key=lambda n: (self._scores[n][1], -n))
+
+
+def _enough(texts: Texts, recipe: Recipe, what: str, *, distinct: bool) -> None:
+    if (count := len(_lengths(texts))) < 2 * recipe.batch:
+        raise ConfigError(
+            f"{what}: {count} examples are too few for batches of {recipe.batch}, {2 * recipe.batch} are needed: "
+            "give more, or smaller batches"
+        )
+    if not _batched(texts, recipe, distinct=distinct, epoch=0):
+        raise ConfigError(f"{what}: all examples share a text, so that none can be told from another: give others")
+
+
+def _trained(known: dict[str, Any]) -> Trained:
+    pairs = {name: [(at, value) for at, value in known[name]] for name in ("curve", "scores")}
+    return Trained(**{**known, **pairs})
 
 
 def _batched(texts: Texts, recipe: Recipe, *, distinct: bool, epoch: int) -> list[list[int]]:
@@ -339,7 +313,10 @@ class _interrupts:
 
     def __enter__(self) -> None:
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._asked)
+            before = signal.getsignal(signal.SIGINT)
+            if before not in (None, signal.SIG_IGN):  # whoever ignores it wants to go on; None is not Python's
+                self._before = before
+                signal.signal(signal.SIGINT, self._asked)
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
         self._watch.interrupted = True

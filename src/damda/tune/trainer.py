@@ -16,7 +16,6 @@ from sentence_transformers import (
     SentenceTransformerTrainingArguments,
 )
 from sentence_transformers.base.sampler import DefaultBatchSampler
-from sentence_transformers.sentence_transformer.model_card import SentenceTransformerModelCardCallback
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from transformers.trainer_callback import TrainerControl, TrainerState
@@ -54,7 +53,11 @@ class _Reports(TrainerCallback):
         self._watch.begin(state.global_step, state.max_steps)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        control.should_save, control.should_training_stop = self._watch.step(state.global_step)
+        control.should_save, stop = self._watch.step(state.global_step)
+        control.should_training_stop |= stop  # at the last step it is set already
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        self._watch.end(state.global_step)
 
     def on_log(
         self,
@@ -66,6 +69,19 @@ class _Reports(TrainerCallback):
     ) -> None:
         if logs and "loss" in logs:
             self._watch.loss(state.global_step, logs["loss"])
+
+
+class _Trainer(SentenceTransformerTrainer):
+    """Its checkpoints hold all weights, adapters' too, and no description of a model that is not done."""
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        pass
+
+    def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:
+        save_weights(self.model, Path(output_dir or self.args.output_dir))
+
+    def _load_from_checkpoint(self, checkpoint_path: str) -> None:
+        load_weights(self.model, Path(checkpoint_path))
 
 
 def run(
@@ -101,14 +117,14 @@ def run(
         dataloader_pin_memory=False,
         batch_sampler=lambda dataset, **given: _Sampler(dataset, batched, **given),
     )
-    trainer = SentenceTransformerTrainer(
+    trainer = _Trainer(
         model=model,
         args=args,
         train_dataset=Dataset.from_dict({name: list(column) for name, column in texts.items()}),
         loss=loss,
         callbacks=[_Reports(watch)],
     )
-    for noisy in (PrinterCallback, ProgressCallback, SentenceTransformerModelCardCallback):
+    for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
     last = next(complete(work), None)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -126,7 +142,7 @@ def backward(model: SentenceTransformer, loss: torch.nn.Module, texts: Texts, ro
 
 def save_weights(model: SentenceTransformer, folder: Path) -> None:
     """All weights as one safetensors file, in one step."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     draft = folder / "draft"
     save_model(model, str(draft))
     draft.replace(folder / "model.safetensors")
