@@ -66,3 +66,11 @@ def test_each_kind_of_leak_is_found() -> None:
     texts = {"a": "The  text", "d": "the text", "b": "another"}
     assert leaks(Parts((one,), (), (third,)), texts) == ["the text 'the text' is in train and in held out"]
     assert leaks(Parts((one, two, other), (), (third,)), {"a": "1", "d": "2"}) == []
+
+
+def test_copies_of_a_text_stay_together() -> None:
+    """One file under two names: who has learnt the one knows the other."""
+    asked = [Question(f"{n}{copy}", f"{copy} {n}?", frozenset((f"{copy}{n}",))) for n in range(40) for copy in "ab"]
+    texts = {f"{copy}{n}": f"text {n}" for n in range(40) for copy in "ab"}
+    assert leaks(by_document(asked), texts)
+    assert not leaks(by_document(asked, texts), texts)

@@ -41,7 +41,8 @@ def tune_fusion(
         BusyError: another process tunes these documents.
         ConfigError: too few questions.
     """
-    parts = by_document(asked, validation=0.0, held_out=0.5)
+    versions = {document: version for document, (_, version) in kb.documents().items()}
+    parts = by_document(asked, versions, validation=0.0, held_out=0.5)
     if min(len(parts.train), len(parts.held_out)) < LEAST:
         raise ConfigError(
             f"{len(asked)} questions are too few: {LEAST} are needed to learn from and {LEAST} of other documents to "

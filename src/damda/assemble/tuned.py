@@ -142,6 +142,7 @@ def _order(kb: KnowledgeBase, settings: Settings, plan: Plan, progress: Progress
         plan.recipe,
         plan.wrong,
         plan.tokens,
+        {document: version for document, (_, version) in kb.documents().items()},
         plan.data,
         plan.machine,
         plan.command,

@@ -79,6 +79,7 @@ def sts(
     from damda.config import find
     from damda.tune import artifact, backbone
     from damda.tune.make_sts import Making
+    from damda.tune.pairs import examples
     from damda.tune.sts import Plan
     from damda.tune.train import Recipe
 
@@ -96,7 +97,7 @@ def sts(
     where = _one_of(pooling, ("mean", "cls", "max"), "--pooling") if pooling else None
     task = _task(retrieval, settings, silent=silent) if retrieval else None
     used = [
-        artifact.data(path, lines(path), use, licence if use == "training" else "")
+        artifact.data(path, examples(path), use, licence if use == "training" else "")
         for path, use in _uses(train, nli, test)
     ]
     order = _order(model, plan, tests, out, task, settings, used, where, notes, silent=silent)
@@ -119,12 +120,6 @@ def _one_of(given: str, known: Sequence[str], flag: str) -> Any:  # noqa: ANN401
     if given not in known:
         raise typer.BadParameter(f"{given!r} is none of {', '.join(known)}", param_hint=flag)
     return given
-
-
-def lines(path: Path) -> int:
-    """Of a file: about what it has of examples, for the manifest."""
-    with path.open("rb") as file:
-        return sum(1 for line in file if line.strip())
 
 
 def _uses(train: Sequence[Path], nli: Sequence[Path] | None, test: Sequence[Path] | None) -> list[tuple[Path, str]]:

@@ -74,6 +74,7 @@ def encoder(
     from damda.config import find
     from damda.measure.retrieval import ready
     from damda.tune import artifact, backbone
+    from damda.tune.checks import built_in
     from damda.tune.train import Recipe
 
     ready()
@@ -84,7 +85,7 @@ def encoder(
     settings = find(config, flags(set_, home=home), documents)
     kb = opened(documents, settings, silent=silent)
     asked, used = asked_of(kb, [*given, *(questions or [])], feedback, synthesise, settings, silent=silent)
-    checks = [_check(path, settings, silent=silent) for path in check or ()]
+    checks = [*built_in(), *(_check(path, settings, silent=silent) for path in check or ())]
     plans = [
         tuned.Plan(
             asked,

@@ -33,6 +33,9 @@ ADAPTER = "adapter.npy"
 LEAST = 20
 """Held-out questions below which no test could tell a gain from chance."""
 
+LEAST_KEPT = 5
+"""Validation questions below which a training can't be told when to stop."""
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -47,6 +50,7 @@ class Order:
         out: the artifact's folder.
         mode: that users search with: what has to get better.
         checks: name -> questions of other documents, and what searches them: must not get worse.
+        texts: document id -> text, or a hash of it: copies of one text must not fall into two parts.
         wrong: mined wrong passages an example.
         tokens: of a passage, at most, in training.
     """
@@ -62,6 +66,7 @@ class Order:
     recipe: Recipe = field(default_factory=lambda: Recipe(epochs=1, batch=32, rate=2e-5))
     wrong: int = 1
     tokens: int = 192
+    texts: Mapping[str, str] = field(default_factory=dict)
     data: Sequence[Data] = ()
     machine: str = ""
     command: str = ""
@@ -87,17 +92,26 @@ class Making:
 
     def __init__(self, order: Order, progress: Progress) -> None:
         self.order = order
-        self.parts = by_document(order.asked)
-        if found := leaks(self.parts, {}):
+        self.parts = by_document(order.asked, order.texts)
+        if found := leaks(self.parts, order.texts):
             raise ConfigError(f"the questions can't be judged by others of the same documents: {found[0]}")
         if len(self.parts.held_out) < LEAST:
             raise ConfigError(
                 f"{len(self.parts.held_out)} of {len(order.asked)} questions are of documents that are held out; "
                 f"{LEAST} are needed to tell a gain from chance: give more questions, of more documents"
             )
-        aside = frozenset(doc for question in self.parts.held_out for doc in question.relevant)
-        self.mined = mine(order.kb, self.parts.train, progress, wrong=4, aside=aside)
-        self.kept = mine(order.kb, self.parts.validation, progress, wrong=4, aside=aside)
+        # What is held out is not even seen as a wrong passage, nor what is validated with while there is training.
+        held_out, kept = (
+            frozenset(doc for question in part for doc in question.relevant)
+            for part in (self.parts.held_out, self.parts.validation)
+        )
+        self.mined = mine(order.kb, self.parts.train, progress, wrong=4, aside=held_out | kept)
+        self.kept = mine(order.kb, self.parts.validation, progress, wrong=4, aside=held_out)
+        if len(self.kept.examples) < LEAST_KEPT:
+            raise ConfigError(
+                f"{len(self.kept.examples)} questions are left to say when training should stop, {LEAST_KEPT} are "
+                "needed: give more questions, of more documents"
+            )
         if len(self.mined.examples) < 2 * order.recipe.batch:
             raise ConfigError(
                 f"{len(self.mined.examples)} questions are left to learn from, "

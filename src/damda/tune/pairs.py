@@ -116,6 +116,18 @@ def _inferences(path: Path) -> Iterator[tuple[str, str, str]]:
         raise ReadError(f"{path}: no lines of premise, hypothesis and label ({error!r})") from error
 
 
+def examples(path: Path) -> int:
+    """Pairs or inferences of a file, for the manifest.
+
+    Raises:
+        ReadError: it has neither.
+    """
+    try:
+        return len(scored(path))
+    except ReadError:
+        return sum(1 for _ in _inferences(path))
+
+
 def split(items: Sequence[Item], share: float = 0.1, *, seed: int = 42) -> tuple[list[Item], list[Item]]:
     """The items without a share drawn at random, and that share; at least one."""
     drawn = set(random.Random(seed).sample(range(len(items)), max(1, round(len(items) * share))))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from damda.measure.dataset import Question
+from damda.types import NO_META
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,14 @@ class Parts:
     held_out: tuple[Question, ...]
 
 
-def by_document(asked: Sequence[Question], *, validation: float = 0.1, held_out: float = 0.25, seed: int = 42) -> Parts:
+def by_document(
+    asked: Sequence[Question],
+    texts: Mapping[str, str] = NO_META,
+    *,
+    validation: float = 0.1,
+    held_out: float = 0.25,
+    seed: int = 42,
+) -> Parts:
     """Deal out questions by their documents. A question with several documents ties these together, and so do two
     questions of the same words about different ones.
 
@@ -27,9 +35,10 @@ def by_document(asked: Sequence[Question], *, validation: float = 0.1, held_out:
     ties it to them. Questions without documents are left out.
 
     Args:
+        texts: document id -> its text, or a hash of it: copies of one text belong together.
         validation, held_out: shares of the documents.
     """
-    group = _groups(asked)
+    group = _groups(asked, texts)
     parts: dict[str, list[Question]] = {"train": [], "validation": [], "held_out": []}
     for question in asked:
         if not question.relevant:
@@ -40,7 +49,7 @@ def by_document(asked: Sequence[Question], *, validation: float = 0.1, held_out:
     return Parts(tuple(parts["train"]), tuple(parts["validation"]), tuple(parts["held_out"]))
 
 
-def _groups(asked: Sequence[Question]) -> dict[str, str]:
+def _groups(asked: Sequence[Question], texts: Mapping[str, str]) -> dict[str, str]:
     """Document -> the least id among all documents that questions tie to it."""
     leader: dict[str, str] = {}
 
@@ -51,7 +60,9 @@ def _groups(asked: Sequence[Question]) -> dict[str, str]:
 
     tied: dict[str, set[str]] = {}
     for question in asked:
-        tied.setdefault(_flat(question.text), set()).update(question.relevant)
+        tied.setdefault(f"question {_flat(question.text)}", set()).update(question.relevant)
+        for document in question.relevant & texts.keys():
+            tied.setdefault(f"text {_flat(texts[document])}", set()).add(document)
     for documents in tied.values():
         first, *others = sorted({lead(document) for document in documents}) or [""]
         for other in others:
