@@ -5,11 +5,12 @@ Knows: dataclasses, mappings, numbers that are none. Does not know: what is made
 
 import math
 from dataclasses import is_dataclass
+from pathlib import PurePath
 from typing import Any
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401  any JSON-like value
-    """Dataclasses as dictionaries, tuples as lists, numbers that are none as None; at any depth."""
+    """Dataclasses as dictionaries, tuples as lists, paths as text, numbers that are none as None; at any depth."""
     if is_dataclass(value) and not isinstance(value, type):
         return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
     if isinstance(value, float):
@@ -18,4 +19,6 @@ def plain(value: Any) -> Any:  # noqa: ANN401  any JSON-like value
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
+    if isinstance(value, PurePath):
+        return str(value)
     return value

@@ -129,6 +129,7 @@ def _order(kb: KnowledgeBase, settings: Settings, plan: Plan, progress: Progress
     name = plan.model or settings.encoder.name
     about: dict[str, Any] = {"asked": [asdict(q) | {"relevant": sorted(q.relevant)} for q in plan.asked], "model": name}
     about |= {"method": plan.method, "recipe": asdict(plan.recipe), "wrong": plan.wrong, "tokens": plan.tokens}
+    about["encoder"] = kb.encoder.id
     digest = hashlib.sha256(json.dumps(about, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:8]
     return Order(
         kb,

@@ -83,6 +83,8 @@ def encoder(
     silent = quiet or json
     documents, given = documents_of(root)
     settings = find(config, flags(set_, home=home), documents)
+    if adopt:
+        would_have_no_effect(config, flags(set_, home=home), documents, ["encoder.name"], silent=silent)
     kb = opened(documents, settings, silent=silent)
     asked, used = asked_of(kb, [*given, *(questions or [])], feedback, synthesise, settings, silent=silent)
     checks = [*built_in(), *(_check(path, settings, silent=silent) for path in check or ())]
@@ -111,6 +113,17 @@ def encoder(
     if judged is None:  # a dry run
         return
     show.as_json(judged) if json else _show(judged, quiet=quiet)
+
+
+def would_have_no_effect(
+    config: Path | None, given: dict[str, Any], documents: Path, keys: Sequence[str], *, silent: bool
+) -> None:
+    """Say before minutes of work that what is adopted would be overridden."""
+    from damda.cli import show
+    from damda.overrides import overridden
+
+    for one in overridden(config, given, documents, dict.fromkeys(keys, "something else")):
+        show.note(f"{one.source} sets {one.key}: it wins over what is adopted, until you take it out", silent=silent)
 
 
 def _methods(given: str) -> list[Any]:

@@ -1,0 +1,161 @@
+"""`damda tune encoder` and `damda tune fusion` from documents to a verdict, on a model of two layers."""
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import damda
+from damda import adopted
+from damda.assemble import tuned
+from damda.cli import commands
+from damda.errors import ConfigError
+from damda.tune import make_encoder, manifest
+from damda.tune.verdict import Change, Verdict
+
+torch = pytest.importorskip("torch", reason="needs the extra tune")
+import tiny_models  # noqa: E402
+
+from damda.tune.backbone import open_model  # noqa: E402
+from damda.tune.export import export  # noqa: E402
+
+one_thread = pytest.fixture(scope="module", autouse=True)(tiny_models.one_thread)
+app = commands()
+BETTER = Verdict(True, ("better",), Change("ndcg@10", 30, 0.5, 0.6, 0.001))
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What damda runs and what is trained, in one folder, as a training leaves it."""
+    folder = tmp_path_factory.mktemp("encoder") / "tiny"
+    folder.mkdir()
+    export(open_model(tiny_models.bert(folder.parent / "raw")), folder, "tiny", ["t1w1 t2w2"])
+    return folder
+
+
+@pytest.fixture
+def documents(tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Sixty notes of one topic each, two questions a note, and a damda.toml."""
+    monkeypatch.chdir(tmp_path)
+    drawn = random.Random(3)
+    root = tmp_path / "docs"
+    root.mkdir()
+    rows = ["question,document"]
+    for n in range(60):
+        text = tiny_models.sentence(n % tiny_models.TOPICS, drawn, 8)
+        (root / f"note{n}.txt").write_text(f"{text} number{n}.", encoding="utf-8")
+        rows += [f"{' '.join(drawn.sample(text.split(), 4))} number{n} {k}?,note{n}.txt" for k in ("which", "why")]
+    (tmp_path / "asked.csv").write_text("\n".join(rows), encoding="utf-8")
+    monkeypatch.setenv("DAMDA_GUARD__PASSAGE", "")
+    return root
+
+
+def run(*words: str, encoder: Path) -> dict[str, Any]:
+    done = CliRunner().invoke(app, ["tune", *words, "--json", "--set", f"encoder.name={encoder}"])
+    assert done.exit_code == 0, (done.output, done.exception)
+    return dict(json.loads(done.stdout)) if done.stdout.strip() else {}
+
+
+def tune(encoder: Path, *more: str) -> dict[str, Any]:
+    small = ["--questions", "asked.csv", "--batch", "16", "--epochs", "1", "--rate", "0.001"]
+    return run("encoder", "docs", *small, *more, encoder=encoder)
+
+
+def test_documents_to_a_verdict(documents: Path, encoder: Path) -> None:
+    judged = tune(encoder)
+    aim = judged["verdict"]["aim"]
+    assert aim["count"] >= make_encoder.LEAST and 0 < aim["before"] <= 1 and 0 < aim["after"] <= 1
+    assert judged["adopted"] == judged["verdict"]["adopt"], "what is better is adopted, what is not is not"
+    names = [one["name"] for one in judged["verdict"]["guarded"]]
+    assert any("English" in name for name in names) and any("Korean" in name for name in names)
+    about = manifest.read(Path(judged["folder"]))
+    assert about.kind == "encoder" and about.metrics["verdict"]["aim"] == aim
+    asked = about.settings["questions"]
+    assert asked["train"] + asked["validation"] + asked["held_out"] == 120
+    if not judged["adopted"]:
+        assert not adopted.read(documents / ".damda").kept, "tables of what was refused are dropped"
+        assert not adopted.read(documents / ".damda").stack
+
+
+def test_adopted_used_and_rolled_back(documents: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuned, "judge", lambda *_: BETTER)
+    monkeypatch.setattr(tuned, "_guarded", lambda *_: [])
+    judged = tune(encoder)
+    assert judged["adopted"]
+    home = documents / ".damda"
+    (adoption,) = adopted.read(home).stack
+    assert adoption.kind == "encoder" and Path(adoption.settings["encoder.name"]) == Path(judged["folder"])
+    # Whoever names no encoder gets the tuned one, whole: nothing is left to encode.
+    kb = damda.open("docs")
+    assert kb.encoder.id.startswith("full-") and kb.refresh() is not None and kb.count() == 60
+    assert not kb.status().pending
+    assert kb.search("number7", 1, mode="bm25")[0].chunk.doc_id == "note7.txt"
+    assert json.loads(CliRunner().invoke(app, ["tune", "status", "docs", "--json"]).stdout)["adoptions"]
+    done = CliRunner().invoke(app, ["tune", "rollback", "docs", "--json"])
+    assert done.exit_code == 0 and not adopted.read(home).stack
+
+
+def test_a_second_time_nothing_is_trained(documents: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuned, "_guarded", lambda *_: [])
+    first = tune(encoder, "--no-adopt")
+    monkeypatch.setattr(make_encoder.Making, "run", lambda *_: pytest.fail("it was made already"))
+    assert tune(encoder, "--no-adopt")["folder"] == first["folder"]
+
+
+def test_an_adapter_turns_questions_alone(documents: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuned, "judge", lambda *_: BETTER)
+    monkeypatch.setattr(tuned, "_guarded", lambda *_: [])
+    judged = tune(encoder, "--method", "adapter")
+    (adoption,) = adopted.read(documents / ".damda").stack
+    assert adoption.settings == {"search.adapter": str(Path(judged["folder"]) / "adapter.npy")}
+    assert not adoption.tables, "the tables stay"
+    kb = damda.open("docs", settings={"encoder.name": str(encoder)})
+    assert not kb.changes() and kb.search("number7", 1, mode="dense")
+
+
+def test_of_several_methods_one_is_judged(documents: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+    monkeypatch.setattr(tuned, "judge", lambda *given: seen.append(given) or BETTER)
+    monkeypatch.setattr(tuned, "_guarded", lambda *_: [])
+    judged = tune(encoder, "--method", "adapter,lora", "--no-adopt")
+    assert judged["tried"].keys() == {"adapter", "lora"} and len(seen) == 1 and not judged["adopted"]
+
+
+@pytest.mark.parametrize("count", [0, 30])
+def test_too_few_questions(documents: Path, encoder: Path, count: int) -> None:
+    lines = Path("asked.csv").read_text(encoding="utf-8").splitlines()[: count + 1]
+    Path("asked.csv").write_text("\n".join(lines), encoding="utf-8")
+    words = ["tune", "encoder", "docs", "--questions", "asked.csv", "--no-feedback", "--set", f"encoder.name={encoder}"]
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, ConfigError) and "questions" in str(done.exception)
+
+
+def test_a_dry_run_trains_nothing(documents: Path, encoder: Path) -> None:
+    tune(encoder, "--dry-run")
+    assert not (documents / ".damda" / adopted.ARTIFACTS).exists()
+
+
+def test_classifiers_of_the_old_encoder_are_told_of_first(documents: Path, encoder: Path) -> None:
+    words: Sequence[str] = ["tune", "encoder", "docs", "--questions", "asked.csv", "--set", f"encoder.name={encoder}"]
+    done = CliRunner().invoke(app, [*words, "--set", "guard.classifiers=somewhere"])
+    assert isinstance(done.exception, ConfigError) and "guard.classifiers" in str(done.exception)
+
+
+def test_fusion_learns_what_vectors_are_worth(documents: Path, encoder: Path) -> None:
+    """Vectors of a random model know nothing: words alone are better, and no learnt number makes it worse."""
+    done = CliRunner().invoke(
+        app, ["tune", "fusion", "docs", "--questions", "asked.csv", "--json", "--set", f"encoder.name={encoder}"]
+    )
+    assert done.exit_code == 0, (done.output, done.exception)
+    weight, threshold = json.loads(done.stdout)
+    assert weight["setting"] == "search.vectors" and weight["after"] <= weight["before"]
+    assert threshold["setting"] == "answer.threshold" and 0 < threshold["after"] < 1
+    taken = {one["setting"]: one["after"] for one in (weight, threshold) if one["adopted"]}
+    assert adopted.read(documents / ".damda").settings == taken
+    for one in (weight, threshold):
+        assert one["adopted"] == one["verdict"]["adopt"]
+        assert not one["adopted"] or one["verdict"]["aim"]["after"] > one["verdict"]["aim"]["before"]
