@@ -54,6 +54,15 @@ def documents(tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch) ->
     return root
 
 
+@pytest.fixture
+def learnt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever two layers have learnt in a second, the validation liked it, and so did the held-out questions."""
+    monkeypatch.setattr(tuned, "judge", lambda *_: BETTER)
+    monkeypatch.setattr(tuned, "_guarded", lambda *_: [])
+    scores = iter(range(1, 100))
+    monkeypatch.setattr(make_encoder, "ranked", lambda *_: next(scores) / 100)
+
+
 def run(*words: str, encoder: Path) -> dict[str, Any]:
     done = CliRunner().invoke(app, ["tune", *words, "--json", "--set", f"encoder.name={encoder}"])
     assert done.exit_code == 0, (done.output, done.exception)
@@ -65,7 +74,10 @@ def tune(encoder: Path, *more: str) -> dict[str, Any]:
     return run("encoder", "docs", *small, *more, encoder=encoder)
 
 
-def test_documents_to_a_verdict(documents: Path, encoder: Path) -> None:
+def test_documents_to_a_verdict(documents: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the judges as they are; only the validation is made to like what was learnt, so that they are asked."""
+    scores = iter((0.1, 0.2))
+    monkeypatch.setattr(make_encoder, "ranked", lambda *_: next(scores))
     judged = tune(encoder)
     aim = judged["verdict"]["aim"]
     assert aim["count"] >= make_encoder.LEAST and 0 < aim["before"] <= 1 and 0 < aim["after"] <= 1
@@ -81,9 +93,17 @@ def test_documents_to_a_verdict(documents: Path, encoder: Path) -> None:
         assert not adopted.read(documents / ".damda").stack
 
 
-def test_adopted_used_and_rolled_back(documents: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuned, "judge", lambda *_: BETTER)
-    monkeypatch.setattr(tuned, "_guarded", lambda *_: [])
+def test_what_has_learnt_nothing_is_not_even_encoded(
+    documents: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(make_encoder, "ranked", lambda *_: 0.5)
+    monkeypatch.setattr(tuned, "judge", lambda *_: pytest.fail("there is nothing to judge"))
+    judged = tune(encoder)
+    assert not judged["adopted"] and "gained nothing" in judged["verdict"]["reasons"][0]
+    assert not adopted.read(documents / ".damda").kept
+
+
+def test_adopted_used_and_rolled_back(documents: Path, encoder: Path, learnt: None) -> None:
     judged = tune(encoder)
     assert judged["adopted"]
     home = documents / ".damda"
@@ -99,16 +119,15 @@ def test_adopted_used_and_rolled_back(documents: Path, encoder: Path, monkeypatc
     assert done.exit_code == 0 and not adopted.read(home).stack
 
 
-def test_a_second_time_nothing_is_trained(documents: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuned, "_guarded", lambda *_: [])
+def test_a_second_time_nothing_is_trained(
+    documents: Path, encoder: Path, learnt: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = tune(encoder, "--no-adopt")
     monkeypatch.setattr(make_encoder.Making, "run", lambda *_: pytest.fail("it was made already"))
     assert tune(encoder, "--no-adopt")["folder"] == first["folder"]
 
 
-def test_an_adapter_turns_questions_alone(documents: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuned, "judge", lambda *_: BETTER)
-    monkeypatch.setattr(tuned, "_guarded", lambda *_: [])
+def test_an_adapter_turns_questions_alone(documents: Path, encoder: Path, learnt: None) -> None:
     judged = tune(encoder, "--method", "adapter")
     (adoption,) = adopted.read(documents / ".damda").stack
     assert adoption.settings == {"search.adapter": str(Path(judged["folder"]) / "adapter.npy")}
@@ -117,7 +136,9 @@ def test_an_adapter_turns_questions_alone(documents: Path, encoder: Path, monkey
     assert not kb.changes() and kb.search("number7", 1, mode="dense")
 
 
-def test_of_several_methods_one_is_judged(documents: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_several_methods_one_is_judged(
+    documents: Path, encoder: Path, learnt: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[object] = []
 
     def judge(*given: object) -> Verdict:
@@ -125,7 +146,6 @@ def test_of_several_methods_one_is_judged(documents: Path, encoder: Path, monkey
         return BETTER
 
     monkeypatch.setattr(tuned, "judge", judge)
-    monkeypatch.setattr(tuned, "_guarded", lambda *_: [])
     judged = tune(encoder, "--method", "adapter,lora", "--no-adopt")
     assert judged["tried"].keys() == {"adapter", "lora"} and len(seen) == 1 and not judged["adopted"]
 

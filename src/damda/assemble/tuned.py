@@ -26,7 +26,7 @@ from damda.tune.manifest import Data, Manifest
 from damda.tune.questions import liked as liked_in
 from damda.tune.questions import made
 from damda.tune.train import Estimate, Recipe
-from damda.tune.verdict import Change, Verdict, change
+from damda.tune.verdict import Change, Verdict, change, unlearnt
 from damda.types import Encoder, Progress
 
 RATES: Mapping[Method, float] = {"full": 2e-5, "lora": 2e-4, "adapter": 1e-3}
@@ -161,6 +161,11 @@ def _judged(
 ) -> tuple[Verdict, bool]:
     order = best.order
     about = manifest.read(order.out)
+    if about.metrics["validation"] <= about.metrics["validation_before"]:
+        # Nothing to encode the documents for.
+        verdict = unlearnt(about.metrics["validation_before"], about.metrics["validation"], len(best.kept.examples))
+        manifest.write(order.out, judged(about, verdict))
+        return verdict, False
     if order.method == "adapter":
         changes = {"search.adapter": str(order.out / ADAPTER)}
     else:

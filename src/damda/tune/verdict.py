@@ -73,5 +73,11 @@ def decide(aim: Change, guarded: Sequence[Change]) -> Verdict:
     return Verdict(adopt, tuple(reasons), aim, tuple(guarded))
 
 
+def unlearnt(before: float, after: float, count: int) -> Verdict:
+    """Of a training that gained nothing: the held-out questions need not be asked."""
+    aim = Change("mean reciprocal rank, validation questions", count, before, after, 1.0)
+    return Verdict(False, (f"{aim.name} {before:.4f} -> {after:.4f}: the training gained nothing",), aim)
+
+
 def _said(one: Change) -> str:
     return f"{one.name} {one.before:.4f} -> {one.after:.4f} (of {one.count:,}; p = {one.p:.4f})"
