@@ -21,16 +21,16 @@ from damda.measure.similarity import agreement, cosines, paired_bootstrap, peopl
 from damda.traces import Traces
 from damda.tune import manifest
 from damda.tune.contrast import Method
-from damda.tune.make_encoder import ADAPTER, METRIC, Making, Order, judge, judged
+from damda.tune.make_encoder import ADAPTER, Making, Order, judge, judged
 from damda.tune.manifest import Data, Manifest
 from damda.tune.questions import liked as liked_in
 from damda.tune.questions import made
 from damda.tune.train import Estimate, Recipe
-from damda.tune.verdict import Change, Verdict, change, unlearnt
+from damda.tune.verdict import METRIC, Change, Verdict, change, unlearnt
 from damda.types import Encoder, Progress
 
 RATES: Mapping[Method, float] = {"full": 2e-5, "lora": 2e-4, "adapter": 1e-3}
-"""Highest learning rates that did well."""
+"""Highest learning rates, where no other is given; usual ones, not tuned."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,6 @@ def _settings(values: dict[str, Any], json: bool) -> None:
 
 def _checks(settings: Any) -> list[dict[str, Any]]:  # noqa: ANN401  Settings; importing it here would slow `--help`
     import importlib.util
-    import os
     import platform
     import shutil
     import time
@@ -122,7 +121,7 @@ def _checks(settings: Any) -> list[dict[str, Any]]:  # noqa: ANN401  Settings; i
         checks.append({"what": what, "found": found, "ok": ok, "optional": optional})
 
     add("python", f"{platform.python_version()} on {platform.platform(terse=True)}", sys.version_info >= (3, 11))
-    add("processor", f"{os.cpu_count()} cores, {processor()}")
+    add("processor", described())
     add("memory", _memory())
     cache = weights.cache_folder()
     existing = next(p for p in (cache, *cache.parents) if p.exists())
@@ -154,6 +153,13 @@ def _checks(settings: Any) -> list[dict[str, Any]]:  # noqa: ANN401  Settings; i
     except DamdaError as error:
         add("encoder", str(error), False)
     return checks
+
+
+def described() -> str:
+    """Cores and processor, as results name the machine that they were measured on."""
+    import os
+
+    return f"{os.cpu_count()} cores, {processor()}"
 
 
 def processor() -> str:

@@ -269,12 +269,10 @@ def _about(kb: "KnowledgeBase", settings: "Settings") -> dict[str, str]:
 
 def _machine() -> dict[str, str]:
     """damda's version, and what it runs on."""
-    import os
-
     import damda
-    from damda.cli.machine import processor
+    from damda.cli.machine import described
 
-    return {"damda": damda.__version__, "machine": f"{os.cpu_count()} cores, {processor()}"}
+    return {"damda": damda.__version__, "machine": described()}
 
 
 def _write_runs(folder: Path, found: "Mapping[str, Found]") -> None:

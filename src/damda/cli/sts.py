@@ -166,11 +166,9 @@ def _order(
     *,
     silent: bool,
 ) -> "Order":
-    import os
-
     from damda.assemble.tuning import backbone_folder, parent_of
     from damda.cli import show
-    from damda.cli.machine import processor
+    from damda.cli.machine import described
     from damda.tune import artifact
     from damda.tune.make_sts import Order
 
@@ -186,7 +184,7 @@ def _order(
         task,
         used,
         pooling,
-        machine=f"{os.cpu_count()} cores, {processor()}",
+        machine=described(),
         command=artifact.command(),
         notes=notes,
     )

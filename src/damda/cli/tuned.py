@@ -71,6 +71,7 @@ def encoder(
     """Train an encoder on questions about the documents; adopt it only if held-out questions are answered better."""
     from damda.assemble import tuned
     from damda.cli import show
+    from damda.cli.machine import described
     from damda.config import find
     from damda.measure.retrieval import ready
     from damda.tune import artifact, backbone
@@ -98,7 +99,7 @@ def encoder(
             tokens=tokens,
             data=used,
             checks=checks,
-            machine=_machine(),
+            machine=described(),
             command=artifact.command(),
         )
         for one in methods
@@ -196,14 +197,6 @@ def _check(path: Path, settings: "Settings", *, silent: bool) -> "tuple[str, Tas
         return path.stem, Task({}, [], {path.stem: pairs(path)})
     task, _ = drawn_task(path, None, 300, 1000, {}, settings, silent=silent)
     return path.stem or path.name, task
-
-
-def _machine() -> str:
-    import os
-
-    from damda.cli.machine import processor
-
-    return f"{os.cpu_count()} cores, {processor()}"
 
 
 def _takes(estimate: "Estimate | None") -> str:

@@ -11,9 +11,9 @@ from damda.measure.dataset import Question
 from damda.measure.evaluate import Asked
 from damda.measure.retrieval import best_of_documents, per_query
 from damda.search.hybrid import additive
+from damda.tune.verdict import METRIC
 from damda.types import Hit, Progress
 
-METRIC = "ndcg@10"
 WORTHS = (0.0, 1.0, 2.0, 3.0, 4.5, 6.0, 7.5, 9.0, 11.0, 13.0, 16.0, 20.0, 30.0)
 """Units of BM25 that a standard deviation of cosine may be worth: from words alone to nearly vectors alone."""
 

@@ -25,10 +25,9 @@ from damda.tune.manifest import Data, Manifest, Parent
 from damda.tune.mine import Mined, mine
 from damda.tune.split import Parts, by_document, leaks
 from damda.tune.train import Estimate, Recipe, Trained
-from damda.tune.verdict import Change, Verdict, change, decide
+from damda.tune.verdict import METRIC, Change, Verdict, change, decide
 from damda.types import Encoder, Mode, Progress
 
-METRIC = "ndcg@10"
 ADAPTER = "adapter.npy"
 LEAST = 20
 """Held-out questions below which no test could tell a gain from chance."""
@@ -49,7 +48,6 @@ class Order:
         asked: questions with the documents that answer them.
         out: the artifact's folder.
         mode: that users search with: what has to get better.
-        checks: name -> questions of other documents, and what searches them: must not get worse.
         texts: document id -> text, or a hash of it: copies of one text must not fall into two parts.
         wrong: mined wrong passages an example.
         tokens: of a passage, at most, in training.
@@ -183,7 +181,8 @@ class Making:
 
         progress("encoding", 0, 1)
         train, kept = adapter.vectors(encode, rows(self.mined)), adapter.vectors(encode, rows(self.kept))
-        return adapter.learn(train, kept, progress)
+        recipe = self.order.recipe
+        return adapter.learn(train, kept, progress, rate=recipe.rate, seed=recipe.seed)
 
     def _settings(self) -> dict[str, Any]:
         order, parts = self.order, self.parts

@@ -12,16 +12,14 @@ from typing import Any
 from damda.embed.bert import Pooling
 from damda.embed.encoder import OnnxEncoder
 from damda.measure import lab
-from damda.measure.retrieval import paired_p
 from damda.measure.similarity import Pair
 from damda.tune import artifact, backbone, manifest, sts
 from damda.tune.encoding import TorchEncoder
 from damda.tune.export import export
 from damda.tune.manifest import Data, Manifest, Parent
 from damda.tune.train import Estimate, digest
+from damda.tune.verdict import METRIC, change
 from damda.types import Encoder, Progress
-
-METRIC = "ndcg@10"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,6 @@ class Order:
     retrieval: lab.Task | None = None
     data: Sequence[Data] = ()
     pooling: Pooling | None = None
-    prompts: Mapping[str, str] | None = None
     machine: str = ""
     command: str = ""
     notes: Mapping[str, Any] = field(default_factory=dict)
@@ -64,8 +61,6 @@ class Making:
     def __init__(self, order: Order) -> None:
         self._order = order
         self._model = backbone.open_model(order.base, order.pooling)
-        if order.prompts is not None:
-            self._model.prompts = dict(order.prompts)
         backbone.freeze_words(self._model)
         # Sentences that are compared with one another are both questions, as in `damda eval`.
         self._plan = replace(order.plan, prefix=self._model.prompts.get("query", "") or "")
@@ -118,13 +113,8 @@ class Making:
 
 def _retrieval(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
     """Means over the questions, and whether the difference is chance."""
-    old, new = ([values[question] for question in before] for values in (before, after))
-    return {
-        "questions": float(len(old)),
-        "before": sum(old) / len(old),
-        "after": sum(new) / len(new),
-        "p": paired_p(old, new),
-    }
+    found = change(METRIC, before, after)
+    return {"questions": float(found.count), "before": found.before, "after": found.after, "p": found.p}
 
 
 def _settings(plan: sts.Plan) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from damda.measure.retrieval import paired_p
 
+METRIC = "ndcg@10"
+"""What has to get better."""
+
 LEVEL = 0.05
 """p below which a difference is taken to be more than chance."""
 
