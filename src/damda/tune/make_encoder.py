@@ -23,7 +23,7 @@ from damda.tune.contrast import SHOWN, Contrast, Method, filled, ranked
 from damda.tune.export import export
 from damda.tune.manifest import Data, Manifest, Parent
 from damda.tune.mine import Mined, mine
-from damda.tune.split import Parts, by_document, leaks
+from damda.tune.split import by_document, leaks
 from damda.tune.train import Estimate, Recipe, Trained
 from damda.tune.verdict import METRIC, Change, Verdict, change, decide
 from damda.types import Encoder, Mode, Progress
@@ -68,16 +68,6 @@ class Order:
     data: Sequence[Data] = ()
     machine: str = ""
     command: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What came of an order: the artifact, its manifest, and what was thought of the questions."""
-
-    folder: Path
-    manifest: Manifest
-    parts: Parts
-    doubtful: Mapping[str, str]
 
 
 class Making:
@@ -133,7 +123,7 @@ class Making:
         """Steps, seconds and bytes of the training; None where it is a matter of seconds."""
         return self._contrast.estimate() if self._contrast else None
 
-    def run(self, progress: Progress) -> Made:
+    def run(self, progress: Progress) -> None:
         """Train, export, describe. Nothing is judged yet, and nothing adopted.
 
         Raises:
@@ -166,9 +156,8 @@ class Making:
                 order.machine,
                 time.perf_counter() - begun,
             )
-            made = manifest.write(draft, made)
+            manifest.write(draft, made)
         artifact.forget(work)
-        return Made(order.out, made, self.parts, {**self.mined.doubtful, **self.kept.doubtful})
 
     def _adapter(self, progress: Progress) -> NDArray[np.float32]:
         encoder = self.order.encoder
