@@ -164,14 +164,14 @@ def test_a_hit_keeps_its_text_while_a_writer_replaces_it(tmp_path: Path) -> None
 
 
 def test_other_settings_have_other_tables(tmp_path: Path) -> None:
-    before, after = opened(tmp_path, "before"), opened(tmp_path, "after")
+    before, after = opened(tmp_path, "one-before"), opened(tmp_path, "one-after")
     before.put([prepared("a", ["word"])])
     before.finish(quiet)
     assert after.count() == 0 and after.stored() == {} and not after.exists()
     after.put([prepared("a", ["word"])])
     assert ids(before, "word") == ["a#0"], "the old index serves until the new one is whole"
     after.finish(quiet)
-    assert {path.name for path in tmp_path.iterdir()} == {"chunks-after.lance", "documents-after.lance"}
+    assert {path.name for path in tmp_path.iterdir()} == {"chunks-one-after.lance", "documents-one-after.lance"}
     with pytest.raises(StoreError, match="made again with other settings"):
         ids(before, "word")
 

@@ -16,8 +16,8 @@ _NOISE = re.compile(r", /\S+\.rs:\d+:\d+|lance error: |Wrapped error: |Generic N
 
 
 def fingerprint_in(name: str) -> str:
-    """The fingerprint in a table's name."""
-    return name.rpartition("-")[2]
+    """The fingerprint in a table's name. Whoever uses the store as a library names it freely, hyphens and all."""
+    return name.partition("-")[2]
 
 
 def sizes(folder: Path) -> dict[str, int]:
