@@ -19,6 +19,7 @@ from tokenizers.processors import TemplateProcessing
 
 from damda.errors import ConfigError, RerankerError, WeightsError
 from damda.search.rerank import OnnxReranker, RemoteReranker, Reranked
+from damda.search.window import best_window, shortened
 from damda.types import Chunk, Hit, Reranker, Where
 
 WORDS = {"[PAD]": 0, "[CLS]": 1, "[SEP]": 2, "[UNK]": 3, "good": 4}
@@ -220,3 +221,38 @@ def test_opening_a_reranker_is_cheap(tmp_path: Path) -> None:
     begun = time.perf_counter()
     assert OnnxReranker(folder)._loaded is None
     assert time.perf_counter() - begun < 1
+
+
+# --- windows
+
+
+def test_the_part_that_has_the_question_in_it() -> None:
+    words = "연차는 1년에 15일이다. 병가는 별도로 쓴다. 휴가 신청은 3일 전까지 한다. 급여일은 25일이다.".split()
+    text = " ".join(words)
+    spans, at = [], 0
+    for word in words:
+        spans.append((at, at + len(word)))
+        at += len(word) + 1
+    start, end = best_window("급여일은 언제인가요?", text, spans, 2)
+    assert text[start:end] == "급여일은 25일이다."
+    assert best_window("급여일은", text, spans, 100) == (0, len(text)), "short enough as it is"
+    assert best_window("zzz", text, spans, 3) == (0, spans[2][1]), "nothing in common: the beginning"
+
+
+def test_a_window_keeps_title_and_heading(tmp_path: Path) -> None:
+    model = cross_encoder(tmp_path / "model")
+    long = hit("so " * 20 + "is it good and good " + "so " * 20, title="about")
+    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+    shown = shortened("good", long.chunk, tokenizer, 6)
+    assert shown.startswith("about\n") and "good and good" in shown and len(shown.split()) == 7
+    whole, part = (OnnxReranker(model, window=width) for width in (0, 6))
+    assert whole.id != part.id
+    assert part.rerank("good", [long])[0].score == whole.rerank("good", [long])[0].score
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_change_nothing(tmp_path: Path, threads: int) -> None:
+    many = [hit("good " * (n % 5)) for n in range(40)]
+    got = OnnxReranker(cross_encoder(tmp_path / "model"), threads=threads, budget=60).rerank("q", many)
+    assert [round(h.score, 3) for h in got] == sorted((round(h.score, 3) for h in got), reverse=True)
+    assert len(got) == 40 and {h.by for h in got} == {"rerank"}

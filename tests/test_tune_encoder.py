@@ -1,7 +1,6 @@
 """`damda tune encoder` and `damda tune fusion` from documents to a verdict, on a model of two layers."""
 
 import json
-import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,17 +40,8 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def documents(tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Sixty notes of one topic each, two questions a note, and a damda.toml."""
     monkeypatch.chdir(tmp_path)
-    drawn = random.Random(3)
-    root = tmp_path / "docs"
-    root.mkdir()
-    rows = ["question,document"]
-    for n in range(60):
-        text = tiny_models.sentence(n % tiny_models.TOPICS, drawn, 8)
-        (root / f"note{n}.txt").write_text(f"{text} number{n}.", encoding="utf-8")
-        rows += [f"{' '.join(drawn.sample(text.split(), 4))} number{n} {k}?,note{n}.txt" for k in ("which", "why")]
-    (tmp_path / "asked.csv").write_text("\n".join(rows), encoding="utf-8")
     monkeypatch.setenv("DAMDA_GUARD__PASSAGE", "")
-    return root
+    return tiny_models.notes(tmp_path)
 
 
 @pytest.fixture

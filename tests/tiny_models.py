@@ -56,6 +56,20 @@ def examples(count: int, seed: int = 0) -> list[Example]:
     return found
 
 
+def notes(folder: Path) -> Path:
+    """A folder of sixty notes of one topic each; beside it asked.csv, with two questions a note."""
+    drawn = random.Random(3)
+    root = folder / "docs"
+    root.mkdir()
+    rows = ["question,document"]
+    for n in range(60):
+        text = sentence(n % TOPICS, drawn, 8)
+        (root / f"note{n}.txt").write_text(f"{text} number{n}.", encoding="utf-8")
+        rows += [f"{' '.join(drawn.sample(text.split(), 4))} number{n} {k}?,note{n}.txt" for k in ("which", "why")]
+    (folder / "asked.csv").write_text("\n".join(rows), encoding="utf-8")
+    return root
+
+
 def tokenizer(folder: Path, *, closes: bool = True) -> None:
     """Whole words, between ``<s>`` and ``</s>``, or behind ``<s>`` only."""
     vocabulary = {word: n for n, word in enumerate(VOCABULARY)}
@@ -77,7 +91,7 @@ def tokenizer(folder: Path, *, closes: bool = True) -> None:
         "post_processor": {
             "type": "TemplateProcessing",
             "single": around,
-            "pair": around,
+            "pair": [*around, *around[2:], {"Sequence": {"id": "B", "type_id": 0}}, *around[2:]],
             "special_tokens": {s: {"id": s, "ids": [vocabulary[s]], "tokens": [s]} for s in ("<s>", "</s>")},
         },
     }

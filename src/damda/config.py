@@ -105,6 +105,9 @@ class RerankSettings(Section):
         default=1.0, gt=0, description="seconds a question; what is not scored by then keeps its place"
     )
     max_tokens: int = Field(default=512, ge=16, description="of question and passage together")
+    window: int = Field(
+        default=0, ge=0, description="tokens of a passage that are read, those nearest to the question; 0: all"
+    )
 
 
 class AnswerSettings(Section):

@@ -3,6 +3,7 @@
 Knows: how onnxruntime is best set up for many short texts on a CPU. Does not know: what a model computes.
 """
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,31 @@ def model_file(folder: Path) -> Path:
     if found is None or not (folder / "tokenizer.json").is_file():
         raise WeightsError(f"{folder} has no model.onnx with tokenizer.json: export the model to ONNX first")
     return found
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """An object of a model's folder; empty where there is no such file.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def model_length(folder: Path) -> int:
+    """Tokens that a model was made for, as its folder says; 512 where it says nothing.
+
+    Raises:
+        ValueError: a file is not the JSON that it should be.
+    """
+    if said := read_json(folder / "sentence_bert_config.json").get("max_seq_length"):
+        return int(said)
+    said = read_json(folder / "tokenizer_config.json").get("model_max_length") or 0
+    if 0 < said < 10**6:  # a tokenizer without a limit says 10^30
+        return int(said)
+    config = read_json(folder / "config.json")
+    offset = int(config.get("pad_token_id", 1)) + 1 if "roberta" in config.get("model_type", "") else 0
+    return int(config.get("max_position_embeddings") or 512) - offset
 
 
 def open_tokenizer(path: Path) -> "Tokenizer":

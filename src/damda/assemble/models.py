@@ -117,7 +117,7 @@ def make_reranker(settings: RerankSettings, *, offline: bool) -> "OnnxReranker |
         raise ConfigError(
             f"rerank.model {name!r} is no folder, no hub:OWNER/NAME, no URL: mode rerank needs a model of its own"
         )
-    return OnnxReranker(folder, max_tokens=settings.max_tokens, budget=settings.budget)
+    return OnnxReranker(folder, max_tokens=settings.max_tokens, window=settings.window, budget=settings.budget)
 
 
 def _folder(name: str, *, offline: bool, files: Sequence[str] = weights.MODEL_FILES) -> Path | None:

@@ -35,8 +35,10 @@ def commands() -> "typer.Typer":
         measure,
         publish,
         questions,
+        reranked,
         serve,
         sts,
+        three,
         traces,
         tuned,
     )

@@ -1,14 +1,21 @@
 """`damda tune fusion`."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from damda.cli.app import ConfigFlag, HomeFlag, JsonFlag, QuietFlag, SetFlag, flags
+from damda.cli.learning import (
+    AdoptFlag,
+    Documents,
+    FeedbackFlag,
+    Questions,
+    Synthesise,
+    asked_of,
+    documents_of,
+    opened,
+    would_have_no_effect,
+)
 from damda.cli.tune import tune
-from damda.cli.tuned import asked_of, documents_of, opened
 
 if TYPE_CHECKING:
     from damda.assemble.fused import Learnt
@@ -19,23 +26,11 @@ if TYPE_CHECKING:
     "damda tune fusion ./beir-folder --no-adopt"
 )
 def fusion(
-    root: Annotated[
-        Path, typer.Argument(help="The documents; a folder in BEIR layout has questions too.", show_default=False)
-    ],
-    questions: Annotated[
-        list[Path] | None,
-        typer.Option("--questions", help="Questions and their documents, in any shape of `damda eval`. Repeatable."),
-    ] = None,
-    feedback: Annotated[
-        bool, typer.Option("--feedback/--no-feedback", help="Learn from answers that got a thumbs-up, too.")
-    ] = True,
-    synthesise: Annotated[
-        int | None,
-        typer.Option("--synthesise", help="Make so many questions of the documents. Default: 400 if none are given."),
-    ] = None,
-    adopt: Annotated[
-        bool, typer.Option("--adopt/--no-adopt", help="Use what is better from now on; no: only say what it is.")
-    ] = True,
+    root: Documents,
+    questions: Questions = None,
+    feedback: FeedbackFlag = True,
+    synthesise: Synthesise = None,
+    adopt: AdoptFlag = True,
     home: HomeFlag = None,
     config: ConfigFlag = None,
     set_: SetFlag = None,
@@ -52,6 +47,9 @@ def fusion(
     silent = quiet or json
     documents, given = documents_of(root)
     settings = find(config, flags(set_, home=home), documents)
+    if adopt:
+        wanted = {"search.vectors": 1e-9, "answer.threshold": 1e-9}
+        would_have_no_effect(config, flags(set_, home=home), documents, wanted, silent=silent)
     kb = opened(documents, settings, silent=silent)
     asked, _ = asked_of(kb, [*given, *(questions or [])], feedback, synthesise, settings, silent=silent)
     with show.progress(silent) as tell:

@@ -4,7 +4,7 @@ Knows: BERT's layer arithmetic, onnxruntime's fused operators, transformers' nam
 weights come from, or what the vectors are for.
 
 The graph uses dynamic-quantised matrix products and multi-head attention: an exporter plus an optimiser would arrive
-there too, by way of torch. Pooling and normalisation are part of the graph.
+there too, by way of torch. Pooling and normalisation are part of the graph, or a head that makes a number of a text.
 """
 
 from collections.abc import Callable, Mapping
@@ -57,17 +57,33 @@ def graph(model: Bert, name: str, pooling: Pooling = "mean") -> "onnx.ModelProto
     There is no mask: the texts of a batch must have the same number of tokens. That is faster than padding, and
     alone in its batch a text has the same vector always, since activations are quantised over the whole batch.
     """
+    g = _Graph()
+    x = _layers(g, model)
+    vector = g.op("LpNormalization", [_pool(g, x, pooling)], "sentence_embedding", axis=-1, p=2)
+    return _whole(g, name, {vector: ["batch", model.hidden], x: ["batch", "tokens", model.hidden]})
+
+
+def scoring_graph(model: Bert, name: str, weight: Float, bias: float) -> "onnx.ModelProto":
+    """ids, int64 (batch, tokens) -> float32 (batch, 1): ``weight @ mean of the tokens' vectors + bias``.
+
+    Without a mask, as `graph` is.
+
+    Args:
+        weight: shape (hidden,).
+    """
+    g = _Graph()
+    pooled = _pool(g, _layers(g, model), "mean")
+    head = [g.constant("head.weight", weight.reshape(-1, 1)), g.constant("head.bias", np.array([bias], np.float32))]
+    return _whole(g, name, {g.op("Gemm", [pooled, *head], "score"): ["batch", 1]})
+
+
+def _whole(g: "_Graph", name: str, outputs: Mapping[str, list[str | int]]) -> "onnx.ModelProto":
     from onnx import TensorProto, helper
 
-    g = _Graph()
-    x = _embeddings(g, model)
-    for layer in range(model.layers):
-        x = _layer(g, model, f"encoder.layer.{layer}.", layer, x)
-    out = helper.make_tensor_value_info(_pool(g, x, pooling), TensorProto.FLOAT, ["batch", model.hidden])
-    states = helper.make_tensor_value_info(x, TensorProto.FLOAT, ["batch", "tokens", model.hidden])
+    out = [helper.make_tensor_value_info(of, TensorProto.FLOAT, shape) for of, shape in outputs.items()]
     ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "tokens"])
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
-    body = helper.make_graph(g.nodes, name, [ids], [out, states], g.weights)
+    body = helper.make_graph(g.nodes, name, [ids], out, g.weights)
     return helper.make_model(body, opset_imports=opsets, ir_version=8, producer_name="damda")
 
 
@@ -145,6 +161,14 @@ def _embeddings(g: _Graph, model: Bert) -> str:
     return g.op("LayerNormalization", [total, *norm], "layer.in", axis=-1, epsilon=model.epsilon)
 
 
+def _layers(g: _Graph, model: Bert) -> str:
+    """The tokens' vectors after all layers."""
+    x = _embeddings(g, model)
+    for layer in range(model.layers):
+        x = _layer(g, model, f"encoder.layer.{layer}.", layer, x)
+    return x
+
+
 def _layer(g: _Graph, model: Bert, prefix: str, layer: int, x: str) -> str:
     tensor: Callable[[str], Float] = lambda name: model.tensors[prefix + name]  # noqa: E731
 
@@ -165,10 +189,8 @@ def _layer(g: _Graph, model: Bert, prefix: str, layer: int, x: str) -> str:
 
 
 def _pool(g: _Graph, x: str, pooling: Pooling) -> str:
-    """One vector of the tokens', then unit length."""
+    """One vector of the tokens'."""
     if pooling == "cls":
-        pooled = g.op("Gather", [x, g.constant("first", np.array(0, np.int64))], "cls", axis=1)
-    else:
-        kind = "ReduceMean" if pooling == "mean" else "ReduceMax"
-        pooled = g.op(kind, [x], pooling, axes=[1], keepdims=0)
-    return g.op("LpNormalization", [pooled], "sentence_embedding", axis=-1, p=2)
+        return g.op("Gather", [x, g.constant("first", np.array(0, np.int64))], "cls", axis=1)
+    kind = "ReduceMean" if pooling == "mean" else "ReduceMax"
+    return g.op(kind, [x], pooling, axes=[1], keepdims=0)

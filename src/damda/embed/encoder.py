@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from damda.embed.bert import Pooling
 from damda.errors import EncoderError
 from damda.korean import nfc
-from damda.runtime import model_file, open_session, open_tokenizer
+from damda.runtime import model_file, model_length, open_session, open_tokenizer, read_json
 from damda.types import Kind
 
 if TYPE_CHECKING:
@@ -77,32 +77,17 @@ def read_card(folder: Path) -> Card:
     """
     try:
         if (folder / "damda.json").is_file():
-            about = _json(folder / "damda.json")
+            about = read_json(folder / "damda.json")
             cosines = about.pop("cosines", None)
             return Card(**about, cosines=tuple(cosines) if cosines else None)
-        prompts = _json(folder / "config_sentence_transformers.json").get("prompts") or {}
-        length = _json(folder / "sentence_bert_config.json").get("max_seq_length")
-        length = length or _length(folder)
-        pooling = _json(folder / "1_Pooling" / "config.json")
+        prompts = read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
+        length = model_length(folder)
+        pooling = read_json(folder / "1_Pooling" / "config.json")
         query = prompts.get("query", "")
         passage = prompts.get("passage") or prompts.get("document") or ""
-        return Card(query, passage, int(length), _pooling(pooling))
+        return Card(query, passage, length, _pooling(pooling))
     except (ValueError, TypeError, AttributeError) as error:
         raise EncoderError(f"{folder}: its description can't be read: {error}") from error
-
-
-def _json(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
-
-
-def _length(folder: Path) -> int:
-    """Tokens that the model was made for. A tokenizer without a limit says 10^30; RoBERTa has two positions more."""
-    said = _json(folder / "tokenizer_config.json").get("model_max_length") or 0
-    if 0 < said < 10**6:
-        return int(said)
-    config = _json(folder / "config.json")
-    offset = int(config.get("pad_token_id", 1)) + 1 if "roberta" in config.get("model_type", "") else 0
-    return int(config.get("max_position_embeddings") or 512) - offset
 
 
 def _pooling(config: dict[str, Any]) -> Pooling:

@@ -8,13 +8,15 @@ one's own that it puts the hits in a better order (`damda eval --modes hybrid,re
 """
 
 import hashlib
+import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from math import exp
+from math import exp, inf
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import numpy as np
@@ -22,12 +24,11 @@ from numpy.typing import NDArray
 
 from damda import trace
 from damda.api import Api
-from damda.errors import RerankerError
+from damda.errors import RerankerError, WeightsError
 from damda.korean import nfc
-from damda.runtime import model_file, open_session, open_tokenizer
+from damda.runtime import model_file, model_length, open_session, open_tokenizer
+from damda.search.window import shortened
 from damda.types import Encoder, Hit, Reranker, Searcher, Where
-
-Item = TypeVar("Item")
 
 _BATCH = 8
 _INPUTS = frozenset(("input_ids", "attention_mask", "token_type_ids"))
@@ -63,36 +64,63 @@ class OnnxReranker:
     Args:
         folder: holds ``model.onnx`` or ``onnx/model.onnx``, and ``tokenizer.json``; the model answers one number a
             pair, or two of which the second says "relevant".
-        max_tokens: of question and passage together; longer passages are cut.
+        max_tokens: of question and passage together; longer passages are cut, there or where the model ends.
+        window: tokens of a passage's text that are read, those that have most to do with the question; 0: all.
         budget: seconds a question; what is not scored by then keeps its place behind what is.
+        threads: batches that run at the same time; 0: one a core.
 
     Raises:
         WeightsError: files are missing or damaged.
         RerankerError: the model is no cross-encoder.
     """
 
-    def __init__(self, folder: Path, *, max_tokens: int = 512, budget: float = 1.0) -> None:
+    def __init__(
+        self, folder: Path, *, max_tokens: int = 512, window: int = 0, budget: float = 1.0, threads: int = 0
+    ) -> None:
         self._model, self._tokenizer_file = model_file(folder), folder / "tokenizer.json"
         with self._model.open("rb") as file:
             self.id = f"onnx:{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}@{max_tokens}"
-        self._max_tokens, self._budget = max_tokens, budget
+        if window:
+            self.id += f":{window}"
+        try:
+            self._max_tokens = min(max_tokens, model_length(folder))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise WeightsError(f"{folder}: its description can't be read: {error}") from error
+        self._window, self._budget = window, budget
+        self._threads = threads or os.cpu_count() or 1
         self._lock = threading.Lock()
         self._loaded: tuple[Any, Any, frozenset[str]] | None = None
 
     def rerank(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
         """Scored hits by score, a probability, marked "rerank"; then those that the time did not suffice for."""
-        until = time.monotonic() + self._budget
-        scored: list[Hit] = []
-        for batch in _batches(hits):
-            if scored and time.monotonic() >= until:
-                break
-            scores = self._batch([(query, hit.chunk.in_context()) for hit in batch])
-            scored += [replace(hit, score=score, by="rerank") for hit, score in zip(batch, scores, strict=True)]
-        return [*sorted(scored, key=lambda hit: -hit.score), *hits[len(scored) :]]
+        tokenizer = self._load()[0]
+        shown = [(query, shortened(query, hit.chunk, tokenizer, self._window)) for hit in hits]
+        scores = self._scores(shown, self._budget)
+        scored = [replace(h, score=s, by="rerank") for h, s in zip(hits, scores, strict=True) if s is not None]
+        left = [hit for hit, score in zip(hits, scores, strict=True) if score is None]
+        return [*sorted(scored, key=lambda hit: -hit.score), *left]
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """The probability that each passage answers its question; all of them, however long it takes."""
-        return [score for batch in _batches(pairs) for score in self._batch(batch)]
+        return [score for score in self._scores(pairs) if score is not None]
+
+    def _scores(self, pairs: Sequence[tuple[str, str]], budget: float = inf) -> list[float | None]:
+        """The best come first, so that a budget is spent on them; the first batch is done in any case."""
+        until = time.monotonic() + budget
+        # Without a mask nothing can be padded: each pair runs alone.
+        size = _BATCH if "attention_mask" in self._load()[2] else 1
+        batches = [pairs[at : at + size] for at in range(0, len(pairs), size)]
+
+        def run(number: int) -> Sequence[float | None]:
+            late = number > 0 and time.monotonic() >= until
+            return [None] * len(batches[number]) if late else self._batch(batches[number])
+
+        if self._threads == 1 or len(batches) < 2:
+            done = [run(number) for number in range(len(batches))]
+        else:
+            with ThreadPoolExecutor(self._threads) as pool:
+                done = [*pool.map(run, range(len(batches)))]
+        return [score for batch in done for score in batch]
 
     def _batch(self, texts: Sequence[tuple[str, str]]) -> list[float]:
         tokenizer, session, inputs = self._load()
@@ -121,12 +149,6 @@ class OnnxReranker:
 
 
 _ORDER = ("input_ids", "attention_mask", "token_type_ids")
-
-
-def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    """The best first, so that a budget is spent on them."""
-    for at in range(0, len(items), _BATCH):
-        yield items[at : at + _BATCH]
 
 
 def _probability(logits: NDArray[np.float32]) -> list[float]:

@@ -22,7 +22,7 @@ from damda.tune.encoding import TorchEncoder, prefix
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-_OURS = ("bert", "roberta", "xlm-roberta")
+OURS = ("bert", "roberta", "xlm-roberta")
 """Kinds of models that damda's own graph computes."""
 
 _LEAST = 0.97
@@ -56,7 +56,7 @@ def export(
     """
     pooling = pooling_of(model)
     model.save(str(folder), create_model_card=False)
-    own = model[0].auto_model.config.model_type in _OURS and model[0].auto_model.config.hidden_act == "gelu"
+    own = is_ours(model[0].auto_model.config)
     for exact in (False,) if own else (False, True):
         if own:
             _write_own(model, folder, name, pooling)
@@ -96,20 +96,28 @@ def first_position(config: Any) -> int:  # noqa: ANN401  of transformers
     return int(config.pad_token_id) + 1 if config.model_type in ("roberta", "xlm-roberta") else 0
 
 
-def _write_own(model: "SentenceTransformer", folder: Path, name: str, pooling: Way) -> None:
-    import onnx
+def is_ours(config: Any) -> bool:  # noqa: ANN401  of transformers
+    """Whether damda's own graph computes the model."""
+    return config.model_type in OURS and config.hidden_act == "gelu"
 
-    body = model[0].auto_model
+
+def own_bert(body: Any) -> Bert:  # noqa: ANN401  a model of transformers
+    """The weights of one of `OURS`."""
     tensors = {key: value.detach().float().cpu().numpy() for key, value in body.state_dict().items()}
     config = body.config
-    bert = Bert(
+    return Bert(
         config.num_hidden_layers,
         config.num_attention_heads,
         config.layer_norm_eps,
         tensors,
         first_position(config),
     )
-    onnx.save(graph(bert, name, pooling), str(folder / "model.onnx"))
+
+
+def _write_own(model: "SentenceTransformer", folder: Path, name: str, pooling: Way) -> None:
+    import onnx
+
+    onnx.save(graph(own_bert(model[0].auto_model), name, pooling), str(folder / "model.onnx"))
 
 
 def _write_general(model: "SentenceTransformer", folder: Path, *, exact: bool) -> None:

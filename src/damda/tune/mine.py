@@ -6,12 +6,12 @@ found, models.
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from damda.measure.dataset import Question
-from damda.types import Hit, Mode, Progress
+from damda.types import Chunk, Hit, Mode, Progress
 
 _BATCH = 32
 
@@ -49,6 +49,7 @@ def mine(
     wrong: int = 1,
     margin: float = 0.95,
     aside: frozenset[str] = frozenset(),
+    shown: Callable[[str, Chunk], str] = lambda question, chunk: chunk.in_context(),
 ) -> Mined:
     """Search for every question; its own passage must be among the hits, else it is doubtful: the round trip.
 
@@ -60,6 +61,7 @@ def mine(
         depth: hits a question.
         wrong: most wrong passages an example.
         aside: documents that must not be seen in training at all: those that are held out.
+        shown: what is read of a passage, given the question.
     """
     found = Mined([])
     for at in range(0, len(asked), _BATCH):
@@ -72,8 +74,10 @@ def mine(
                 found.doubtful[question.id] = f"its passage is not among the first {depth}"
                 continue
             false = wrong_passages(question, right, hits, margin)
-            texts = dict.fromkeys(hit.chunk.in_context() for hit in false if hit.chunk.doc_id not in aside)
-            found.examples.append(Example(question.text, right.chunk.in_context(), tuple(texts)[:wrong], question.id))
+            allowed = [hit.chunk for hit in false if hit.chunk.doc_id not in aside]
+            texts = dict.fromkeys(shown(question.text, chunk) for chunk in allowed)
+            passage = shown(question.text, right.chunk)
+            found.examples.append(Example(question.text, passage, tuple(texts)[:wrong], question.id))
     progress("looking for wrong passages", len(asked), len(asked))
     return found
 

@@ -44,6 +44,7 @@ class Recipe:
         rate: highest learning rate; it rises over the first ``warmup`` share of the steps, then falls to 0.
         checks: validations an epoch.
         patience: validations without a gain before training stops.
+        rates: patterns of weights' names -> a highest learning rate of their own.
     """
 
     epochs: float = 1.0
@@ -53,6 +54,7 @@ class Recipe:
     checks: int = 2
     patience: int = 3
     seed: int = 42
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

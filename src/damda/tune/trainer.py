@@ -100,6 +100,7 @@ def run(
         num_train_epochs=recipe.epochs,
         per_device_train_batch_size=recipe.batch,
         learning_rate=recipe.rate,
+        learning_rate_mapping=dict(recipe.rates),
         lr_scheduler_type="linear",
         warmup_steps=recipe.warmup,
         optim="adamw_torch_fused",

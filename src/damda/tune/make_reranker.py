@@ -1,0 +1,194 @@
+"""Questions and documents -> a cross-encoder that orders hits: the training half of `damda tune reranker`.
+
+Knows: in which order questions are dealt out, lists are made, a model is trained and exported. Does not know: whether
+it is any good, or how it is adopted.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from math import exp, log
+from pathlib import Path
+from typing import Any
+
+from damda.errors import ConfigError
+from damda.measure.dataset import Question
+from damda.runtime import open_tokenizer
+from damda.search.rerank import OnnxReranker
+from damda.search.window import shortened
+from damda.tune import artifact, manifest
+from damda.tune.contrast import filled
+from damda.tune.cross import Pair, TorchScorer, columns, export, open_cross, rates
+from damda.tune.make_encoder import LEAST_KEPT
+from damda.tune.manifest import Data, Manifest, Parent
+from damda.tune.mine import Example, Finds, mine
+from damda.tune.split import Parts
+from damda.tune.train import Estimate, Recipe, estimate, fit
+from damda.types import Chunk, Progress, Scorer
+
+_SHOWN = 80
+"""Validation questions: each costs a list of pairs, several times."""
+
+_KEPT_WRONG = 9
+"""Wrong passages of a validation question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is made.
+
+    Attributes:
+        kb: the documents as they are searched now.
+        base: folder of the model that the training starts from.
+        parent: what it is called, and its licence.
+        parts: questions to learn from, to validate with, and to judge by: the last are kept out of everything.
+        out: the artifact's folder.
+        recipe: ``rate`` is the highest layer's.
+        wrong: passages of a list beside the right one.
+        window: tokens of a passage's text that are read.
+        tokens: of question and passage together, at most.
+        teacher: a larger reranker whose scores are learnt too.
+    """
+
+    kb: Finds
+    base: Path
+    parent: Parent
+    parts: Parts
+    out: Path
+    recipe: Recipe = field(default_factory=lambda: Recipe(epochs=2, batch=16, rate=5e-5, checks=3))
+    wrong: int = 5
+    window: int = 96
+    tokens: int = 192
+    teacher: Scorer | None = None
+    data: Sequence[Data] = ()
+    machine: str = ""
+    command: str = ""
+
+
+class Making:
+    """One order, opened: what it will take can be asked before it is run.
+
+    Raises:
+        ConfigError: there are too few questions.
+        EncoderError: no reranker can be made of that model.
+        MissingExtra: ``tune`` is not installed.
+    """
+
+    def __init__(self, order: Order, progress: Progress) -> None:
+        self.order = order
+        tokenizer = open_tokenizer(order.base / "tokenizer.json")
+
+        def shown(question: str, chunk: Chunk) -> str:
+            return shortened(question, chunk, tokenizer, order.window)
+
+        held_out, kept = (_documents(part) for part in (order.parts.held_out, order.parts.validation))
+        mined = mine(order.kb, order.parts.train, progress, wrong=order.wrong, aside=held_out | kept, shown=shown)
+        judged = mine(order.kb, order.parts.validation, progress, wrong=_KEPT_WRONG, aside=held_out, shown=shown)
+        self.examples = filled(mined.examples, order.wrong)
+        self.kept = filled(judged.examples[:_SHOWN], _KEPT_WRONG)
+        if len(self.kept) < LEAST_KEPT or len(self.examples) < 2 * order.recipe.batch:
+            raise ConfigError(
+                f"{len(self.examples)} questions are left to learn from and {len(self.kept)} to say when to stop; "
+                f"{2 * order.recipe.batch} and {LEAST_KEPT} are needed: give more questions, of more documents"
+            )
+        self.doubtful = {**mined.doubtful, **judged.doubtful}
+        self.model = open_cross(order.base, order.tokens)
+        self._recipe = replace(order.recipe, rates=rates(self.model, order.recipe.rate))
+        lists = [pairs_of(example) for example in self.examples]
+        self._texts = columns(self.model, lists, labels(lists, order.teacher, progress))
+        from damda.tune.listwise import Listwise
+
+        self._loss = Listwise(self.model)
+
+    def estimate(self) -> Estimate:
+        """Steps, seconds and bytes of the training."""
+        return estimate(self.model, self._loss, self._texts, self._recipe, distinct=False)
+
+    def run(self, progress: Progress) -> None:
+        """Train, export, describe. Nothing is judged yet, and nothing adopted.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C; the same order goes on from there.
+        """
+        order, begun = self.order, time.perf_counter()
+        work = artifact.work_folder(order.out)
+        scorer = TorchScorer(self.model)
+        trained = fit(
+            self.model,
+            self._loss,
+            self._texts,
+            self._recipe,
+            work,
+            lambda: reciprocal(scorer, self.kept),
+            progress,
+            what="learning (reranker)",
+        )
+        with artifact.drafted(order.out) as draft:
+            sample = [pair for example in self.kept[:10] for pair in pairs_of(example)]
+            exported = export(self.model, draft, order.out.name, sample)
+            small = OnnxReranker(draft, max_tokens=order.tokens)
+            made = Manifest(
+                "reranker",
+                order.out.name,
+                order.command,
+                (order.parent,),
+                tuple(order.data),
+                self._settings(),
+                {"export": exported, "training": asdict(trained), "validation": reciprocal(small, self.kept)},
+                order.machine,
+                time.perf_counter() - begun,
+            )
+            manifest.write(draft, made)
+        artifact.forget(work)
+
+    def _settings(self) -> dict[str, Any]:
+        order = self.order
+        return {
+            "recipe": asdict(self._recipe),
+            "wrong": order.wrong,
+            "window": order.window,
+            "tokens": order.tokens,
+            "teacher": order.teacher.id if order.teacher else "",
+            "questions": {
+                "learnt": len(self.examples),
+                "validation": len(self.kept),
+                "held_out": len(order.parts.held_out),
+                "doubtful": len(self.doubtful),
+            },
+        }
+
+
+def pairs_of(example: Example) -> list[Pair]:
+    """The question with each passage, the right one first."""
+    return [(example.question, text) for text in (example.passage, *example.wrong)]
+
+
+def labels(lists: Sequence[Sequence[Pair]], teacher: Scorer | None, progress: Progress) -> list[list[float]]:
+    """What share each passage of a list deserves: all for the first; half of it as the teacher says, where there is one
+    (its scores are probabilities; shares are the softmax of their logits)."""
+    found = []
+    for n, pairs in enumerate(lists):
+        right = [1.0] + [0.0] * (len(pairs) - 1)
+        if teacher is not None:
+            progress("asking the larger reranker", n, len(lists))
+            logits = [log(p / (1 - p)) for p in (min(max(s, 1e-6), 1 - 1e-6) for s in teacher.score(pairs))]
+            most = max(logits)
+            shares = [exp(x - most) for x in logits]
+            right = [(a + b / sum(shares)) / 2 for a, b in zip(right, shares, strict=True)]
+        found.append(right)
+    return found
+
+
+def reciprocal(scorer: Scorer, kept: Sequence[Example]) -> float:
+    """Mean reciprocal rank of the right passage in its list; ties are lost."""
+    pairs = [pair for example in kept for pair in pairs_of(example)]
+    scores, at, total = scorer.score(pairs), 0, 0.0
+    for example in kept:
+        right, *others = scores[at : at + 1 + len(example.wrong)]
+        at += 1 + len(others)
+        total += 1 / (1 + sum(score >= right for score in others))
+    return total / max(1, len(kept))
+
+
+def _documents(part: Sequence[Question]) -> frozenset[str]:
+    return frozenset(document for question in part for document in question.relevant)
