@@ -1,26 +1,21 @@
 """An order to tune a reranker -> a model, a verdict, and what is adopted."""
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from damda import adopted
 from damda.assemble import candidates, models
-from damda.assemble.tuning import backbone_folder, parent_of
+from damda.assemble.tuning import backbone_folder, digest, parent_of
 from damda.config import Settings
-from damda.errors import ConfigError
 from damda.knowledge import KnowledgeBase
 from damda.measure import lab
-from damda.measure.dataset import Question
 from damda.measure.evaluate import Found, searched
 from damda.tune import manifest
-from damda.tune.make_encoder import LEAST, judged
-from damda.tune.make_reranker import Making, Order
-from damda.tune.manifest import Data
+from damda.tune.make_encoder import enough_to_judge, judged
+from damda.tune.make_reranker import Making, Order, Plan
 from damda.tune.split import by_document
-from damda.tune.train import Estimate, Recipe
+from damda.tune.train import Estimate
 from damda.tune.verdict import METRIC, Change, Verdict, change, decide
 from damda.types import Progress
 
@@ -31,32 +26,6 @@ BUDGET = 0.3
 """Seconds that putting the hits of one question in order may take, at the median."""
 
 _NO_HURRY = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What `damda tune reranker` was asked for.
-
-    Attributes:
-        model: what it starts from; None: the model that today's encoder is.
-        top: hits that are put in order.
-        wrong, window, tokens: as in `Order`.
-        teacher: a larger reranker, as in ``rerank.model``; "": none.
-        checks: name -> questions of other documents, which must not be answered worse.
-    """
-
-    asked: Sequence[Question]
-    recipe: Recipe
-    model: str | None = None
-    top: int = 20
-    wrong: int = 5
-    window: int = 96
-    tokens: int = 192
-    teacher: str = ""
-    data: Sequence[Data] = ()
-    checks: Sequence[tuple[str, lab.Task]] = ()
-    machine: str = ""
-    command: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,47 +64,35 @@ def tune_reranker(
             if not go(making.estimate()):
                 return None
             making.run(progress)
-        return _judged(kb, settings, order, plan, progress, adopt=adopt)
+        return _judged(kb, settings, order, progress, adopt=adopt)
 
 
 def _order(kb: KnowledgeBase, settings: Settings, plan: Plan, progress: Progress) -> Order:
     name = plan.model or settings.encoder.name
     parts = by_document(plan.asked, {document: version for document, (_, version) in kb.documents().items()})
-    if len(parts.held_out) < LEAST:
-        raise ConfigError(
-            f"{len(parts.held_out)} of {len(plan.asked)} questions are of documents that are held out; {LEAST} are "
-            "needed to tell a gain from chance: give more questions, of more documents"
-        )
+    enough_to_judge(parts, len(plan.asked))
     about: dict[str, Any] = {"asked": [asdict(q) | {"relevant": sorted(q.relevant)} for q in plan.asked], "model": name}
     about |= {"recipe": asdict(plan.recipe), "wrong": plan.wrong, "window": plan.window, "tokens": plan.tokens}
     about |= {"teacher": plan.teacher, "encoder": kb.encoder.id}
-    digest = hashlib.sha256(json.dumps(about, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:8]
     return Order(
+        plan,
         kb,
+        parts,
         backbone_folder(name, offline=settings.offline, progress=progress),
         parent_of(name),
-        parts,
-        kb.home / adopted.ARTIFACTS / f"reranker-{digest}",
-        plan.recipe,
-        plan.wrong,
-        plan.window,
-        plan.tokens,
+        kb.home / adopted.ARTIFACTS / f"reranker-{digest(about)}",
         _unhurried(settings, {"model": plan.teacher}, offline=settings.offline) if plan.teacher else None,
-        plan.data,
-        plan.machine,
-        plan.command,
     )
 
 
-def _judged(
-    kb: KnowledgeBase, settings: Settings, order: Order, plan: Plan, progress: Progress, *, adopt: bool
-) -> Reranking:
+def _judged(kb: KnowledgeBase, settings: Settings, order: Order, progress: Progress, *, adopt: bool) -> Reranking:
+    about, plan = manifest.read(order.out), order.plan
     changes: dict[str, Any] = {
         "search.mode": "rerank",
         "rerank.model": str(order.out),
         "rerank.top": plan.top,
         "rerank.window": plan.window,
-        "rerank.max_tokens": plan.tokens,
+        "rerank.max_tokens": about.settings["tokens"],
     }
     candidate = candidates.make(kb, settings, changes, progress)
     unhurried = candidates.make(kb, settings, {**changes, "rerank.budget": _NO_HURRY}, progress)
@@ -144,7 +101,6 @@ def _judged(
     aim = change(f"{METRIC}, reranked, held-out questions", before.values[METRIC], after.values[METRIC])
     guarded = [one for name, task in plan.checks for one in _guarded(name, task, kb, settings, changes, progress)]
     verdict = _in_time(decide(aim, guarded), before, after)
-    about = manifest.read(order.out)
     manifest.write(order.out, judged(about, verdict))
     if adopt and verdict.adopt:
         candidate.adopt("reranker", {"artifact": about.name, "aim": asdict(aim), "reasons": list(verdict.reasons)})

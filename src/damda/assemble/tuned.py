@@ -1,8 +1,6 @@
 """An order to tune -> a candidate, a verdict, and what is adopted."""
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import Any
 
 from damda import adopted
 from damda.assemble import candidates, models
-from damda.assemble.tuning import backbone_folder, parent_of
+from damda.assemble.tuning import backbone_folder, digest, parent_of
 from damda.config import Settings
 from damda.embed.turned import Turned, read_matrix
 from damda.errors import ConfigError
@@ -21,11 +19,11 @@ from damda.measure.similarity import agreement, cosines, paired_bootstrap, peopl
 from damda.traces import Traces
 from damda.tune import manifest
 from damda.tune.contrast import Method
-from damda.tune.make_encoder import ADAPTER, Making, Order, judge, judged
-from damda.tune.manifest import Data, Manifest
+from damda.tune.make_encoder import ADAPTER, Learnable, Making, Order, Plan, judge, judged, prepare
+from damda.tune.manifest import Manifest
 from damda.tune.questions import liked as liked_in
 from damda.tune.questions import made
-from damda.tune.train import Estimate, Recipe
+from damda.tune.train import Estimate
 from damda.tune.verdict import METRIC, Change, Verdict, change, unlearnt
 from damda.types import Encoder, Progress
 
@@ -34,29 +32,9 @@ RATES: Mapping[Method, float] = {"full": 2e-5, "lora": 2e-4, "adapter": 1e-3}
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What `damda tune encoder` was asked for, for one method.
-
-    Attributes:
-        model: what is trained; None: the model that today's encoder is.
-        checks: name -> what must not get worse: questions of other documents, scored pairs.
-    """
-
-    asked: Sequence[Question]
-    method: Method
-    recipe: Recipe
-    model: str | None = None
-    wrong: int = 1
-    tokens: int = 192
-    data: Sequence[Data] = ()
-    checks: Sequence[tuple[str, lab.Task]] = ()
-    machine: str = ""
-    command: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Judged:
-    """What came of it. ``tried``: method -> score on the validation questions, seconds."""
+    """What came of it. ``tried``: method -> its score on the validation questions, that of the encoder as it is, and
+    seconds of training."""
 
     folder: Path
     verdict: Verdict
@@ -83,24 +61,26 @@ def synthesised(kb: KnowledgeBase, count: int, settings: Settings, progress: Pro
 def tune_encoder(
     kb: KnowledgeBase,
     settings: Settings,
-    plans: Sequence[Plan],
+    plan: Plan,
     go: Callable[[str, Estimate | None], bool],
     progress: Progress,
     *,
     adopt: bool = True,
 ) -> Judged | None:
-    """Train by each plan, take the one that the validation likes best, judge it on held-out questions, adopt or not.
+    """Train by each method, take the one that the validation likes best, judge it on held-out questions, adopt or not.
 
     Args:
         go: told what a training will take; False: don't. If none is done, None is returned.
 
     Raises:
         BusyError: another process tunes these documents.
-        ConfigError, WeightsError, MissingExtra, KeyboardInterrupt: as in `Making`.
+        ConfigError, WeightsError, MissingExtra, KeyboardInterrupt: as in `prepare` and `Making`.
     """
-    _not_in_vain(settings, plans)
+    _not_in_vain(settings, plan)
     with adopted.tuning(kb.home):
-        making = [Making(_order(kb, settings, plan, progress), progress) for plan in plans]
+        texts = {document: version for document, (_, version) in kb.documents().items()}
+        learnable = prepare(kb, plan, texts, progress)
+        making = [Making(_order(kb, settings, plan, method, learnable, progress)) for method in plan.recipes]
         if not all([go(one.order.method, one.estimate()) for one in making]):
             return None
         tried: dict[str, dict[str, float]] = {}
@@ -108,45 +88,42 @@ def tune_encoder(
             if not (one.order.out / manifest.MANIFEST).is_file():  # else an earlier run has made it
                 one.run(progress)
             about = manifest.read(one.order.out)
-            tried[one.order.method] = {"validation": about.metrics["validation"], "seconds": about.seconds}
+            tried[one.order.method] = {
+                "before": about.metrics["validation_before"],
+                "validation": about.metrics["validation"],
+                "seconds": about.seconds,
+            }
         best = max(making, key=lambda one: tried[one.order.method]["validation"])
-        verdict, taken = _judged(kb, settings, best, plans[0].checks, progress, adopt=adopt)
+        verdict, taken = _judged(kb, settings, best, progress, adopt=adopt)
     doubtful = {**best.mined.doubtful, **best.kept.doubtful}
     file = _write_doubtful(best, doubtful) if doubtful else None
     return Judged(best.order.out, verdict, taken, tried, doubtful, file)
 
 
-def _not_in_vain(settings: Settings, plans: Sequence[Plan]) -> None:
+def _not_in_vain(settings: Settings, plan: Plan) -> None:
     """Say before minutes of training what would stand in the way of its result."""
-    if settings.guard.classifiers and any(plan.method != "adapter" for plan in plans):
+    if settings.guard.classifiers and set(plan.recipes) - {"adapter"}:
         raise ConfigError(
             "guard.classifiers were trained with today's encoder and would not go with another: take them out of "
             "damda.toml and train them again afterwards, or use --method adapter, which leaves the encoder as it is"
         )
 
 
-def _order(kb: KnowledgeBase, settings: Settings, plan: Plan, progress: Progress) -> Order:
+def _order(
+    kb: KnowledgeBase, settings: Settings, plan: Plan, method: Method, learnable: Learnable, progress: Progress
+) -> Order:
     name = plan.model or settings.encoder.name
     about: dict[str, Any] = {"asked": [asdict(q) | {"relevant": sorted(q.relevant)} for q in plan.asked], "model": name}
-    about |= {"method": plan.method, "recipe": asdict(plan.recipe), "wrong": plan.wrong, "tokens": plan.tokens}
+    about |= {"method": method, "recipe": asdict(plan.recipes[method]), "wrong": plan.wrong, "tokens": plan.tokens}
     about["encoder"] = kb.encoder.id
-    digest = hashlib.sha256(json.dumps(about, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:8]
     return Order(
-        kb,
+        plan,
+        method,
+        learnable,
         kb.encoder,
         backbone_folder(name, offline=settings.offline, progress=progress),
         parent_of(name),
-        plan.asked,
-        kb.home / adopted.ARTIFACTS / f"{plan.method}-{digest}",
-        plan.method,
-        settings.search.mode,
-        plan.recipe,
-        plan.wrong,
-        plan.tokens,
-        {document: version for document, (_, version) in kb.documents().items()},
-        plan.data,
-        plan.machine,
-        plan.command,
+        kb.home / adopted.ARTIFACTS / f"{method}-{digest(about)}",
     )
 
 
@@ -154,7 +131,6 @@ def _judged(
     kb: KnowledgeBase,
     settings: Settings,
     best: Making,
-    checks: Sequence[tuple[str, lab.Task]],
     progress: Progress,
     *,
     adopt: bool,
@@ -176,8 +152,8 @@ def _judged(
     old, new = kb.encoder, candidate.kb.encoder
     if order.method == "adapter":
         new = Turned(kb.encoder, read_matrix(order.out / ADAPTER))
-    guarded = [one for name, task in checks for one in _guarded(name, task, old, new, progress)]
-    verdict = judge(kb, candidate.kb, best.parts.held_out, order.mode, guarded, progress)
+    guarded = [one for name, task in order.plan.checks for one in _guarded(name, task, old, new, progress)]
+    verdict = judge(kb, candidate.kb, order.learnable.parts.held_out, settings.search.mode, guarded, progress)
     manifest.write(order.out, judged(about, verdict))
     taken = adopt and verdict.adopt
     if taken:
@@ -217,7 +193,7 @@ def _why(about: Manifest, verdict: Verdict) -> dict[str, Any]:
 
 def _write_doubtful(best: Making, doubtful: Mapping[str, str]) -> Path:
     path = best.order.out.parent / f"{best.order.out.name}-doubtful.jsonl"
-    known = {question.id: question for question in best.order.asked}
+    known = {question.id: question for question in best.order.plan.asked}
     write_lines(
         path,
         [

@@ -1,6 +1,10 @@
-"""Names -> what is trained: a language model as a folder that transformers loads."""
+"""Names -> what is trained, a language model as a folder that transformers loads; orders -> names of artifacts."""
 
+import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from damda import weights
 from damda.embed import e5
@@ -56,3 +60,8 @@ def parent_of(name: str) -> Parent:
     """How a manifest names the model that is trained; licences of what damda knows by name."""
     known = {"e5-small-koen": "MIT", "e5-small": "MIT", GGUF: "Gemma Terms of Use"}
     return Parent(name if name in known or name.startswith("hub:") else Path(name).name, licence=known.get(name, ""))
+
+
+def digest(about: Mapping[str, Any]) -> str:
+    """Of an order, for its artifact's name: the same order finds what an earlier run has made."""
+    return hashlib.sha256(json.dumps(about, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:8]

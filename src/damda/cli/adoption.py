@@ -47,7 +47,10 @@ def status(
     for adoption in now.stack:
         show.out.print(f"[bold]{adoption.kind}[/bold]  since {adoption.at}")
         _lines("  ", adoption.settings)
-        _lines("  why  ", adoption.why)
+        for reason in _reasons(adoption.why):
+            show.out.print(escape(f"  {reason}"), style="dim")
+        if not _reasons(adoption.why):
+            _lines("  why  ", adoption.why)
     _ignored(ignored)
     for key, value in gone.items():
         show.out.print(f"[red]gone[/red]  {escape(f'{key}: {value}')}; put it back, or `damda tune rollback`")
@@ -129,6 +132,12 @@ def clean(
         show.out.print(escape(f"{item.what} {item.name}: {item.bytes:,} bytes, {_WHY.get(item.why, item.why)}{left}"))
     total = f"{sum(item.bytes for item in gone):,} bytes"
     show.out.print(f"{total} would be freed" if dry_run else f"{total} freed")
+
+
+def _reasons(why: Mapping[str, Any]) -> list[str]:
+    """The sentences of the verdicts; all their figures stand in ``--json``."""
+    verdicts = why.get("verdicts") or [why]
+    return [str(reason) for verdict in verdicts for reason in verdict.get("reasons", ())]
 
 
 def _lines(start: str, values: Mapping[str, Any]) -> None:

@@ -71,6 +71,7 @@ def reranker(
     from damda.measure.retrieval import ready
     from damda.tune import artifact, backbone
     from damda.tune.checks import built_in
+    from damda.tune.make_reranker import Plan
     from damda.tune.train import Recipe
 
     ready()
@@ -84,7 +85,7 @@ def reranker(
         )
     kb = opened(documents, settings, silent=silent)
     asked, used = asked_of(kb, [*given, *(questions or [])], feedback, synthesise, settings, silent=silent)
-    plan = reranked.Plan(
+    plan = Plan(
         asked,
         Recipe(epochs=epochs, batch=batch, rate=rate, checks=3, seed=seed),
         model=model,

@@ -74,6 +74,7 @@ def encoder(
     from damda.measure.retrieval import ready
     from damda.tune import artifact, backbone
     from damda.tune.checks import built_in
+    from damda.tune.make_encoder import Plan
     from damda.tune.train import Recipe
 
     ready()
@@ -87,28 +88,15 @@ def encoder(
     kb = opened(documents, settings, silent=silent)
     asked, used = asked_of(kb, [*given, *(questions or [])], feedback, synthesise, settings, silent=silent)
     checks = [*built_in(), *(check_of(path, settings, silent=silent) for path in check or ())]
-    plans = [
-        tuned.Plan(
-            asked,
-            one,
-            Recipe(epochs=epochs, batch=batch, rate=rate or tuned.RATES[one], seed=seed),
-            model=model,
-            wrong=wrong,
-            tokens=tokens,
-            data=used,
-            checks=checks,
-            machine=described(),
-            command=artifact.command(),
-        )
-        for one in methods
-    ]
+    recipes = {one: Recipe(epochs=epochs, batch=batch, rate=rate or tuned.RATES[one], seed=seed) for one in methods}
+    plan = Plan(asked, recipes, model, wrong, tokens, used, checks, described(), artifact.command())
 
     def foreseen(one: str, estimate: "Estimate | None") -> bool:
         show.note(f"{one}: {_takes(estimate)}", silent=silent)
         return not dry_run
 
     with show.progress(silent) as tell:
-        judged = tuned.tune_encoder(kb, settings, plans, foreseen, tell, adopt=adopt)
+        judged = tuned.tune_encoder(kb, settings, plan, foreseen, tell, adopt=adopt)
     if judged is None:  # a dry run
         return
     show.as_json(judged) if json else _show(judged, quiet=quiet)
@@ -138,11 +126,18 @@ def _show(judged: "Judged", *, quiet: bool) -> None:
 
     from damda.cli import show
 
-    table = Table()
+    tried = Table(title="what was tried")
+    for head in ("", "minutes", "validation\nbefore", "validation\nafter", "encoded\nagain"):
+        tried.add_column(head, justify="left" if not tried.columns else "right")
+    for method, one in judged.tried.items():
+        again = "nothing" if method == "adapter" else "all"
+        tried.add_row(method, f"{one['seconds'] / 60:.1f}", f"{one['before']:.4f}", f"{one['validation']:.4f}", again)
+    show.out.print(tried)
+    table = Table(title=f"{judged.folder.name}, the best of them" if len(judged.tried) > 1 else judged.folder.name)
     for head in ("", "of", "before", "after", "p"):
         table.add_column(head, justify="left" if not table.columns else "right")
-    for one in (judged.verdict.aim, *judged.verdict.guarded):
-        table.add_row(escape(one.name), f"{one.count:,}", f"{one.before:.4f}", f"{one.after:.4f}", f"{one.p:.4f}")
+    for of in (judged.verdict.aim, *judged.verdict.guarded):
+        table.add_row(escape(of.name), f"{of.count:,}", f"{of.before:.4f}", f"{of.after:.4f}", f"{of.p:.4f}")
     show.out.print(table)
     show_end(judged.verdict, adopted=judged.adopted)
     if judged.doubtful:

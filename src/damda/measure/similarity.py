@@ -57,7 +57,7 @@ def pairs(path: Path) -> list[Pair]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".tsv":
-            found = [_korsts(line) for line in text.splitlines()[1:] if line.strip()]
+            found = [_korsts(line) for line in text.split("\n")[1:] if line.strip()]
         elif path.suffix == ".jsonl":
             found = [_row(json.loads(line)) for line in text.split("\n") if line.strip()]
         else:

@@ -6,7 +6,7 @@ know: how an index is made with a candidate (it is handed in), or how something 
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ from damda.embed.turned import Turned
 from damda.errors import ConfigError
 from damda.measure.dataset import Question
 from damda.measure.evaluate import Asked, searched
+from damda.measure.lab import Task
 from damda.tune import adapter, artifact, backbone, manifest
 from damda.tune.contrast import SHOWN, Contrast, Method, filled, ranked
 from damda.tune.export import export
 from damda.tune.manifest import Data, Manifest, Parent
-from damda.tune.mine import Mined, mine
-from damda.tune.split import by_document, leaks
+from damda.tune.mine import Finds, Mined, mine
+from damda.tune.split import Parts, by_document, leaks
 from damda.tune.train import Estimate, Recipe, Trained
 from damda.tune.verdict import METRIC, Change, Verdict, change, decide
 from damda.types import Encoder, Mode, Progress
@@ -37,74 +38,124 @@ LEAST_KEPT = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What is made.
+class Plan:
+    """What `damda tune encoder` was asked for.
 
     Attributes:
-        kb: the documents as they are searched now.
-        encoder: that they are searched with now.
-        base: folder of the model that is trained.
-        parent: what it is called, and its licence.
-        asked: questions with the documents that answer them.
-        out: the artifact's folder.
-        mode: that users search with: what has to get better.
-        texts: document id -> text, or a hash of it: copies of one text must not fall into two parts.
+        recipes: method -> how it learns: all are tried.
+        model: what is trained; None: the model that today's encoder is.
         wrong: mined wrong passages an example.
         tokens: of a passage, at most, in training.
+        checks: name -> what must not get worse: questions of other documents, scored pairs.
     """
 
-    kb: Asked
+    asked: Sequence[Question]
+    recipes: Mapping[Method, Recipe]
+    model: str | None = None
+    wrong: int = 1
+    tokens: int = 192
+    data: Sequence[Data] = ()
+    checks: Sequence[tuple[str, Task]] = ()
+    machine: str = ""
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Learnable:
+    """Questions dealt out, and what was found for those that are learnt from or validated with."""
+
+    parts: Parts
+    mined: Mined
+    kept: Mined
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One method's part of a plan.
+
+    Attributes:
+        encoder: that the documents are searched with now.
+        base: folder of the model that is trained.
+        parent: what it is called, and its licence.
+        out: the artifact's folder.
+    """
+
+    plan: Plan
+    method: Method
+    learnable: Learnable
     encoder: Encoder
     base: Path
     parent: Parent
-    asked: Sequence[Question]
     out: Path
-    method: Method = "full"
-    mode: Mode = "hybrid"
-    recipe: Recipe = field(default_factory=lambda: Recipe(epochs=1, batch=32, rate=2e-5))
-    wrong: int = 1
-    tokens: int = 192
-    texts: Mapping[str, str] = field(default_factory=dict)
-    data: Sequence[Data] = ()
-    machine: str = ""
-    command: str = ""
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the method learns."""
+        return self.plan.recipes[self.method]
+
+
+def prepare(kb: Finds, plan: Plan, texts: Mapping[str, str], progress: Progress) -> Learnable:
+    """Deal out the questions, and search for those that are learnt from.
+
+    Args:
+        kb: the documents as they are searched now.
+        texts: document id -> text, or a hash of it: copies of one text must not fall into two parts.
+
+    Raises:
+        ConfigError: there are too few questions to learn from, or to judge by.
+    """
+    parts = by_document(plan.asked, texts)
+    if found := leaks(parts, texts):
+        raise ConfigError(f"the questions can't be judged by others of the same documents: {found[0]}")
+    enough_to_judge(parts, len(plan.asked))
+    # What is held out is not even seen as a wrong passage, nor what is validated with while there is training.
+    held_out, kept = (documents_of(part) for part in (parts.held_out, parts.validation))
+    learnable = Learnable(
+        parts,
+        mine(kb, parts.train, progress, wrong=4, aside=held_out | kept),
+        mine(kb, parts.validation, progress, wrong=4, aside=held_out),
+    )
+    enough_to_learn(learnable.mined, learnable.kept, max(recipe.batch for recipe in plan.recipes.values()))
+    return learnable
+
+
+def documents_of(part: Sequence[Question]) -> frozenset[str]:
+    """All that its questions are about."""
+    return frozenset(document for question in part for document in question.relevant)
+
+
+def enough_to_judge(parts: Parts, asked: int) -> None:
+    """Raises ConfigError where there are too few held-out questions."""
+    if len(parts.held_out) < LEAST:
+        raise ConfigError(
+            f"{len(parts.held_out)} of {asked} questions are of documents that are held out; {LEAST} are needed to "
+            "tell a gain from chance: give more questions, of more documents"
+        )
+
+
+def enough_to_learn(mined: Mined, kept: Mined, batch: int) -> None:
+    """Raises ConfigError where there are too few examples."""
+    if len(kept.examples) < LEAST_KEPT:
+        raise ConfigError(
+            f"{len(kept.examples)} questions are left to say when training should stop, {LEAST_KEPT} are needed: give "
+            "more questions, of more documents"
+        )
+    if len(mined.examples) < 2 * batch:
+        raise ConfigError(
+            f"{len(mined.examples)} questions are left to learn from, {2 * batch} are needed for batches of {batch}"
+        )
 
 
 class Making:
     """One order, opened: what it will take can be asked before it is run.
 
     Raises:
-        ConfigError: there are too few questions to learn from, or to judge by.
         MissingExtra: ``tune`` is not installed.
     """
 
-    def __init__(self, order: Order, progress: Progress) -> None:
+    def __init__(self, order: Order) -> None:
         self.order = order
-        self.parts = by_document(order.asked, order.texts)
-        if found := leaks(self.parts, order.texts):
-            raise ConfigError(f"the questions can't be judged by others of the same documents: {found[0]}")
-        if len(self.parts.held_out) < LEAST:
-            raise ConfigError(
-                f"{len(self.parts.held_out)} of {len(order.asked)} questions are of documents that are held out; "
-                f"{LEAST} are needed to tell a gain from chance: give more questions, of more documents"
-            )
-        # What is held out is not even seen as a wrong passage, nor what is validated with while there is training.
-        held_out, kept = (
-            frozenset(doc for question in part for doc in question.relevant)
-            for part in (self.parts.held_out, self.parts.validation)
-        )
-        self.mined = mine(order.kb, self.parts.train, progress, wrong=4, aside=held_out | kept)
-        self.kept = mine(order.kb, self.parts.validation, progress, wrong=4, aside=held_out)
-        if len(self.kept.examples) < LEAST_KEPT:
-            raise ConfigError(
-                f"{len(self.kept.examples)} questions are left to say when training should stop, {LEAST_KEPT} are "
-                "needed: give more questions, of more documents"
-            )
-        if len(self.mined.examples) < 2 * order.recipe.batch:
-            raise ConfigError(
-                f"{len(self.mined.examples)} questions are left to learn from, "
-                f"{2 * order.recipe.batch} are needed for batches of {order.recipe.batch}"
-            )
+        self.mined, self.kept = order.learnable.mined, order.learnable.kept
         self._contrast: Contrast | None = None
         if order.method != "adapter":
             model = backbone.open_model(order.base)
@@ -114,9 +165,9 @@ class Making:
                 self.mined.examples,
                 filled(self.kept.examples, 4),
                 order.recipe,
-                wrong=order.wrong,
+                wrong=order.plan.wrong,
                 method=order.method,
-                tokens=order.tokens,
+                tokens=order.plan.tokens,
             )
 
     def estimate(self) -> Estimate | None:
@@ -148,12 +199,12 @@ class Making:
             made = Manifest(
                 "encoder" if self._contrast else "adapter",
                 order.out.name,
-                order.command,
+                order.plan.command,
                 (order.parent,),
-                tuple(order.data),
+                tuple(order.plan.data),
                 self._settings(),
                 metrics,
-                order.machine,
+                order.plan.machine,
                 time.perf_counter() - begun,
             )
             manifest.write(draft, made)
@@ -174,12 +225,12 @@ class Making:
         return adapter.learn(train, kept, progress, rate=recipe.rate, seed=recipe.seed)
 
     def _settings(self) -> dict[str, Any]:
-        order, parts = self.order, self.parts
+        order, parts = self.order, self.order.learnable.parts
         return {
             "method": order.method,
             "recipe": asdict(order.recipe),
-            "wrong": order.wrong,
-            "tokens": order.tokens,
+            "wrong": order.plan.wrong,
+            "tokens": order.plan.tokens,
             "questions": {
                 "train": len(parts.train),
                 "learnt": len(self.mined.examples),

@@ -6,20 +6,20 @@ it is any good, or how it is adopted.
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from math import exp, log
 from pathlib import Path
 from typing import Any
 
-from damda.errors import ConfigError
 from damda.measure.dataset import Question
+from damda.measure.lab import Task
 from damda.runtime import open_tokenizer
 from damda.search.rerank import OnnxReranker
 from damda.search.window import shortened
 from damda.tune import artifact, manifest
 from damda.tune.contrast import filled
 from damda.tune.cross import Pair, TorchScorer, columns, export, open_cross, rates
-from damda.tune.make_encoder import LEAST_KEPT
+from damda.tune.make_encoder import documents_of, enough_to_learn
 from damda.tune.manifest import Data, Manifest, Parent
 from damda.tune.mine import Example, Finds, mine
 from damda.tune.split import Parts
@@ -34,35 +34,54 @@ _KEPT_WRONG = 9
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """What `damda tune reranker` was asked for.
+
+    Attributes:
+        recipe: ``rate`` is the highest layer's.
+        model: what it starts from; None: the model that today's encoder is.
+        top: hits that will be put in order.
+        wrong: passages of a list beside the right one.
+        window: tokens of a passage's text that are read; 0: all.
+        tokens: of question and passage together, at most.
+        teacher: a larger reranker whose scores are learnt too, as in ``rerank.model``; "": none.
+        checks: name -> questions of other documents, which must not be answered worse.
+    """
+
+    asked: Sequence[Question]
+    recipe: Recipe
+    model: str | None = None
+    top: int = 20
+    wrong: int = 5
+    window: int = 96
+    tokens: int = 192
+    teacher: str = ""
+    data: Sequence[Data] = ()
+    checks: Sequence[tuple[str, Task]] = ()
+    machine: str = ""
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """What is made.
 
     Attributes:
         kb: the documents as they are searched now.
+        parts: questions to learn from, to validate with, and to judge by: the last are kept out of everything.
         base: folder of the model that the training starts from.
         parent: what it is called, and its licence.
-        parts: questions to learn from, to validate with, and to judge by: the last are kept out of everything.
         out: the artifact's folder.
-        recipe: ``rate`` is the highest layer's.
-        wrong: passages of a list beside the right one.
-        window: tokens of a passage's text that are read.
-        tokens: of question and passage together, at most.
-        teacher: a larger reranker whose scores are learnt too.
+        teacher: as the plan names it.
     """
 
+    plan: Plan
     kb: Finds
+    parts: Parts
     base: Path
     parent: Parent
-    parts: Parts
     out: Path
-    recipe: Recipe = field(default_factory=lambda: Recipe(epochs=2, batch=16, rate=5e-5, checks=3))
-    wrong: int = 5
-    window: int = 96
-    tokens: int = 192
     teacher: Scorer | None = None
-    data: Sequence[Data] = ()
-    machine: str = ""
-    command: str = ""
 
 
 class Making:
@@ -75,25 +94,22 @@ class Making:
     """
 
     def __init__(self, order: Order, progress: Progress) -> None:
-        self.order = order
+        plan, parts = order.plan, order.parts
         tokenizer = open_tokenizer(order.base / "tokenizer.json")
 
         def shown(question: str, chunk: Chunk) -> str:
-            return shortened(question, chunk, tokenizer, order.window)
+            return shortened(question, chunk, tokenizer, plan.window)
 
-        held_out, kept = (_documents(part) for part in (order.parts.held_out, order.parts.validation))
-        mined = mine(order.kb, order.parts.train, progress, wrong=order.wrong, aside=held_out | kept, shown=shown)
-        judged = mine(order.kb, order.parts.validation, progress, wrong=_KEPT_WRONG, aside=held_out, shown=shown)
-        self.examples = filled(mined.examples, order.wrong)
+        held_out, kept = (documents_of(part) for part in (parts.held_out, parts.validation))
+        mined = mine(order.kb, parts.train, progress, wrong=plan.wrong, aside=held_out | kept, shown=shown)
+        judged = mine(order.kb, parts.validation, progress, wrong=_KEPT_WRONG, aside=held_out, shown=shown)
+        enough_to_learn(mined, judged, plan.recipe.batch)
+        self.order = order
+        self.examples = filled(mined.examples, plan.wrong)
         self.kept = filled(judged.examples[:_SHOWN], _KEPT_WRONG)
-        if len(self.kept) < LEAST_KEPT or len(self.examples) < 2 * order.recipe.batch:
-            raise ConfigError(
-                f"{len(self.examples)} questions are left to learn from and {len(self.kept)} to say when to stop; "
-                f"{2 * order.recipe.batch} and {LEAST_KEPT} are needed: give more questions, of more documents"
-            )
         self.doubtful = {**mined.doubtful, **judged.doubtful}
-        self.model = open_cross(order.base, order.tokens)
-        self._recipe = replace(order.recipe, rates=rates(self.model, order.recipe.rate))
+        self.model = open_cross(order.base, plan.tokens)
+        self._recipe = replace(plan.recipe, rates=rates(self.model, plan.recipe.rate))
         lists = [pairs_of(example) for example in self.examples]
         self._texts = columns(self.model, lists, labels(lists, order.teacher, progress))
         from damda.tune.listwise import Listwise
@@ -126,33 +142,33 @@ class Making:
         with artifact.drafted(order.out) as draft:
             sample = [pair for example in self.kept[:10] for pair in pairs_of(example)]
             exported = export(self.model, draft, order.out.name, sample)
-            small = OnnxReranker(draft, max_tokens=order.tokens)
+            small = OnnxReranker(draft, max_tokens=order.plan.tokens)
             made = Manifest(
                 "reranker",
                 order.out.name,
-                order.command,
+                order.plan.command,
                 (order.parent,),
-                tuple(order.data),
+                tuple(order.plan.data),
                 self._settings(),
                 {"export": exported, "training": asdict(trained), "validation": reciprocal(small, self.kept)},
-                order.machine,
+                order.plan.machine,
                 time.perf_counter() - begun,
             )
             manifest.write(draft, made)
         artifact.forget(work)
 
     def _settings(self) -> dict[str, Any]:
-        order = self.order
+        plan = self.order.plan
         return {
             "recipe": asdict(self._recipe),
-            "wrong": order.wrong,
-            "window": order.window,
-            "tokens": order.tokens,
-            "teacher": order.teacher.id if order.teacher else "",
+            "wrong": plan.wrong,
+            "window": plan.window,
+            "tokens": int(self.model.max_seq_length),
+            "teacher": plan.teacher,
             "questions": {
                 "learnt": len(self.examples),
                 "validation": len(self.kept),
-                "held_out": len(order.parts.held_out),
+                "held_out": len(self.order.parts.held_out),
                 "doubtful": len(self.doubtful),
             },
         }
@@ -188,7 +204,3 @@ def reciprocal(scorer: Scorer, kept: Sequence[Example]) -> float:
         at += 1 + len(others)
         total += 1 / (1 + sum(score >= right for score in others))
     return total / max(1, len(kept))
-
-
-def _documents(part: Sequence[Question]) -> frozenset[str]:
-    return frozenset(document for question in part for document in question.relevant)
