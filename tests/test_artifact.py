@@ -70,3 +70,9 @@ def test_data_and_command_for_the_manifest(tmp_path: Path, monkeypatch: pytest.M
     assert found.sha256 == hashlib.sha256(b"a").hexdigest()
     monkeypatch.setattr(sys, "argv", ["/somewhere/bin/damda", "tune", "sts", "pairs.csv"])
     assert command() == "damda tune sts pairs.csv"
+
+
+def test_a_command_names_no_folder_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["/usr/bin/damda", "tune", "encoder", "/home/someone/docs", "--set", "home=/srv/x", "--epochs=2", "a/b.csv"]
+    monkeypatch.setattr("sys.argv", words)
+    assert command() == "damda tune encoder docs --set home=x --epochs=2 a/b.csv"

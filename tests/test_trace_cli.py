@@ -13,6 +13,7 @@ from damda import assemble, trace
 from damda.cli import commands
 from damda.ingest import sync
 from damda.traces import Traces
+from damda.tune.questions import liked
 
 app = commands()
 runner = CliRunner()
@@ -100,6 +101,18 @@ def test_only_the_bad_and_the_slow(folder: Path) -> None:
     assert "feedback -1: wrong number" in run("trace", folder, bad.id[:6]).stdout
     assert len(run("trace", folder, "--slow", "0", "-n", "1").stdout.splitlines()) == 2
     assert "no trace is like that" in run("trace", folder, "--slow", "60000").stderr
+
+
+def test_liked_answers_are_questions_to_learn_from(folder: Path) -> None:
+    for question in ("leave days", "leave  days", "days of leave", "leave"):
+        run("ask", folder, question, "--set", f"trace.content={question != 'leave'}", "--no-cache")
+    traces = Traces(folder / ".damda")
+    assert liked(traces) == []
+    for one in traces.recent():
+        traces.feedback(one.id, -1 if one.question == "days of leave" else 1)
+    (learnt,) = liked(traces)
+    assert learnt.text == "leave days", "each once; what nobody may read, or nobody liked, is not learnt from"
+    assert learnt.relevant == {"leave.md"} and learnt.source == "feedback"
 
 
 def test_ids_that_are_none_or_several(folder: Path) -> None:

@@ -62,8 +62,13 @@ def data(path: Path, count: int, use: str, licence: str = "") -> Data:
 
 
 def command() -> str:
-    """The command line of this process, without the path of the program."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """The command line of this process as it may be published: of absolute paths only the last name."""
+    return " ".join([Path(sys.argv[0]).name, *(_named(word) for word in sys.argv[1:])])
+
+
+def _named(word: str) -> str:
+    flag, equals, value = word.rpartition("=")
+    return f"{flag}{equals}{Path(value).name}" if Path(value).is_absolute() else word
 
 
 def forget(work: Path) -> None:

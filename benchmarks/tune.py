@@ -1,0 +1,74 @@
+"""What tuning gains: the commands of `damda tune` on the shared data, their figures kept.
+
+python benchmarks/tune.py sts DATA --home HOME
+python benchmarks/tune.py encoder DATA --home HOME
+python benchmarks/tune.py fusion DATA --home HOME
+python benchmarks/tune.py reranker DATA --home HOME
+python benchmarks/tune.py compare DATA --home HOME
+
+DATA has the folders ko_sts, ko_nli and ko_qa. HOME keeps the index, what is trained and what is adopted: a command
+that was interrupted goes on there, and a later one starts from what an earlier one has adopted. What stands behind
+``--`` is handed to the command: ``-- --method full,lora,adapter``.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import machine
+
+STEPS = ("sts", "encoder", "fusion", "reranker", "compare")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    arguments.add_argument("step", choices=STEPS)
+    arguments.add_argument("data", type=Path, help="the folder with ko_sts, ko_nli and ko_qa")
+    arguments.add_argument("--home", type=Path, required=True)
+    arguments.add_argument("more", nargs="*", help="behind --: handed to the command")
+    given = arguments.parse_args()
+    words = ["tune", given.step, *options(given.step, given.data, given.home), *given.more]
+    begun = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", "from damda.cli import main; main()", *words, "--json"],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    result: dict[str, Any] = {
+        "tune": " ".join(["damda", *(Path(word).name if Path(word).is_absolute() else word for word in words)]),
+        "minutes": round((time.perf_counter() - begun) / 60, 1),
+        "result": shortened(json.loads(done.stdout), given.home),
+    }
+    print(json.dumps(result, indent=1, ensure_ascii=False))
+    machine.save(f"tune-{given.step}", result)
+
+
+def options(step: str, data: Path, home: Path) -> list[str]:
+    """Of one command."""
+    if step != "sts":
+        return [str(data / "ko_qa"), "--home", str(home)]
+    sts, nli = data / "ko_sts", data / "ko_nli"
+    words = [str(sts / "korsts_train.jsonl"), str(sts / "korsts_dev.jsonl")]
+    for name in ("klue_nli_dev", "xnli_dev", "xnli_test"):
+        words += ["--nli", str(nli / f"{name}.jsonl")]
+    for name in ("klue_sts_dev", "korsts_test"):
+        words += ["--test", str(sts / f"{name}.jsonl")]
+    return [*words, "--retrieval", str(data / "ko_qa"), "--licence", "CC-BY-SA-4.0", "--out", str(home / "sts")]
+
+
+def shortened(result: Any, home: Path) -> Any:  # noqa: ANN401  JSON
+    """Without what can be made again, and without this machine's folders."""
+    if isinstance(result, dict):
+        gone = ("command", "files", "doubtful", "per_question", "worst")
+        return {key: shortened(value, home) for key, value in result.items() if key not in gone}
+    if isinstance(result, list):
+        return [shortened(value, home) for value in result]
+    return result.replace(f"{home.resolve()}/", "") if isinstance(result, str) else result
+
+
+if __name__ == "__main__":
+    main()
