@@ -24,7 +24,7 @@ from damda.tune.manifest import Data, Manifest, Parent
 from damda.tune.mine import Example, Finds, mine
 from damda.tune.split import Parts
 from damda.tune.train import Estimate, Recipe, estimate, fit
-from damda.types import Chunk, Progress, Scorer
+from damda.types import Chunk, Progress, Scorer, quiet
 
 _SHOWN = 80
 """Validation questions: each costs a list of pairs, several times."""
@@ -110,15 +110,15 @@ class Making:
         self.doubtful = {**mined.doubtful, **judged.doubtful}
         self.model = open_cross(order.base, plan.tokens)
         self._recipe = replace(plan.recipe, rates=rates(self.model, plan.recipe.rate))
-        lists = [pairs_of(example) for example in self.examples]
-        self._texts = columns(self.model, lists, labels(lists, order.teacher, progress))
+        self._lists = [pairs_of(example) for example in self.examples]
         from damda.tune.listwise import Listwise
 
         self._loss = Listwise(self.model)
 
     def estimate(self) -> Estimate:
         """Steps, seconds and bytes of the training."""
-        return estimate(self.model, self._loss, self._texts, self._recipe, distinct=False)
+        texts = columns(self.model, self._lists, labels(self._lists, None, quiet))
+        return estimate(self.model, self._loss, texts, self._recipe, distinct=False)
 
     def run(self, progress: Progress) -> None:
         """Train, export, describe. Nothing is judged yet, and nothing adopted.
@@ -132,7 +132,7 @@ class Making:
         trained = fit(
             self.model,
             self._loss,
-            self._texts,
+            columns(self.model, self._lists, labels(self._lists, order.teacher, progress)),
             self._recipe,
             work,
             lambda: reciprocal(scorer, self.kept),
