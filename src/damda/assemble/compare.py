@@ -65,9 +65,4 @@ def cross_encoder(name: str, settings: Settings) -> Reranker:
         ConfigError, WeightsError: as `models.make_reranker`.
     """
     model = name.removeprefix(CROSS_ENCODER)
-    given = settings.rerank.model_copy(update={"model": model, "budget": _NO_HURRY})
-    return models.make_reranker(given, offline=settings.offline)
-
-
-_NO_HURRY = 600.0
-"""Seconds."""
+    return models.make_unhurried(settings.rerank, offline=settings.offline, model=model)

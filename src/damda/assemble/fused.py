@@ -6,6 +6,7 @@ from typing import Any
 
 from damda import adopted
 from damda.assemble import candidates
+from damda.assemble.tuning import versions
 from damda.config import Settings
 from damda.errors import ConfigError
 from damda.generate.extract import THRESHOLD
@@ -41,8 +42,7 @@ def tune_fusion(
         BusyError: another process tunes these documents.
         ConfigError: too few questions.
     """
-    versions = {document: version for document, (_, version) in kb.documents().items()}
-    parts = by_document(asked, versions, validation=0.0, held_out=0.5)
+    parts = by_document(asked, versions(kb), validation=0.0, held_out=0.5)
     if min(len(parts.train), len(parts.held_out)) < LEAST:
         raise ConfigError(
             f"{len(asked)} questions are too few: {LEAST} are needed to learn from and {LEAST} of other documents to "

@@ -120,6 +120,19 @@ def make_reranker(settings: RerankSettings, *, offline: bool) -> "OnnxReranker |
     return OnnxReranker(folder, max_tokens=settings.max_tokens, window=settings.window, budget=settings.budget)
 
 
+def make_unhurried(settings: RerankSettings, *, offline: bool, **given: Any) -> "OnnxReranker | RemoteReranker":  # noqa: ANN401
+    """A reranker that scores all that it is given, however long it takes; ``given``: settings that differ.
+
+    Raises:
+        ConfigError, WeightsError: as in `make_reranker`.
+    """
+    return make_reranker(settings.model_copy(update={**given, "budget": _NO_HURRY}), offline=offline)
+
+
+_NO_HURRY = 600.0
+"""Seconds."""
+
+
 def _folder(name: str, *, offline: bool, files: Sequence[str] = weights.MODEL_FILES) -> Path | None:
     """A folder, or that of hub:OWNER/NAME; None: the name is neither."""
     if name.startswith("hub:"):

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from statistics import fmean
+from typing import Any
 
 from damda import adopted
 from damda.assemble import candidates, models
-from damda.assemble.tuning import backbone_folder, digest, parent_of
+from damda.assemble.tuning import backbone_folder, digest, parent_of, versions
 from damda.config import Settings
 from damda.knowledge import KnowledgeBase
 from damda.measure import lab
@@ -19,13 +20,8 @@ from damda.tune.train import Estimate
 from damda.tune.verdict import METRIC, Change, Verdict, change, decide
 from damda.types import Progress
 
-if TYPE_CHECKING:
-    from damda.search.rerank import OnnxReranker, RemoteReranker
-
 BUDGET = 0.3
 """Seconds that putting the hits of one question in order may take, at the median."""
-
-_NO_HURRY = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +65,7 @@ def tune_reranker(
 
 def _order(kb: KnowledgeBase, settings: Settings, plan: Plan, progress: Progress) -> Order:
     name = plan.model or settings.encoder.name
-    parts = by_document(plan.asked, {document: version for document, (_, version) in kb.documents().items()})
+    parts = by_document(plan.asked, versions(kb))
     enough_to_judge(parts, len(plan.asked))
     about: dict[str, Any] = {"asked": [asdict(q) | {"relevant": sorted(q.relevant)} for q in plan.asked], "model": name}
     about |= {"recipe": asdict(plan.recipe), "wrong": plan.wrong, "window": plan.window, "tokens": plan.tokens}
@@ -81,7 +77,7 @@ def _order(kb: KnowledgeBase, settings: Settings, plan: Plan, progress: Progress
         backbone_folder(name, offline=settings.offline, progress=progress),
         parent_of(name),
         kb.home / adopted.ARTIFACTS / f"reranker-{digest(about)}",
-        _unhurried(settings, {"model": plan.teacher}, offline=settings.offline) if plan.teacher else None,
+        models.make_unhurried(settings.rerank, offline=settings.offline, model=plan.teacher) if plan.teacher else None,
     )
 
 
@@ -95,7 +91,7 @@ def _judged(kb: KnowledgeBase, settings: Settings, order: Order, progress: Progr
         "rerank.max_tokens": about.settings["tokens"],
     }
     candidate = candidates.make(kb, settings, changes, progress)
-    unhurried = candidates.make(kb, settings, {**changes, "rerank.budget": _NO_HURRY}, progress)
+    unhurried = candidates.make(kb, settings, {**changes, "rerank.budget": 600.0}, progress)
     before = searched(kb, order.parts.held_out, "hybrid", progress, depth=10)
     after = searched(unhurried.kb, order.parts.held_out, "rerank", progress, depth=10)
     aim = change(f"{METRIC}, reranked, held-out questions", before.values[METRIC], after.values[METRIC])
@@ -109,7 +105,7 @@ def _judged(kb: KnowledgeBase, settings: Settings, order: Order, progress: Progr
         verdict,
         adopt and verdict.adopt,
         (after.p50_ms / 1000, before.p50_ms / 1000),
-        {metric: (_mean(before, metric), _mean(after, metric)) for metric in before.values},
+        {of: (fmean(before.values[of].values()), fmean(after.values[of].values())) for of in before.values},
     )
 
 
@@ -120,16 +116,11 @@ def _guarded(
     if not task.asked:
         return []
     given = {key.removeprefix("rerank."): value for key, value in changes.items() if key.startswith("rerank.")}
-    reranker = _unhurried(settings, given, offline=True)
+    reranker = models.make_unhurried(settings.rerank, offline=True, **given)
     found = lab.measure(kb.encoder.id, lambda: kb.encoder, task, progress)
     top = int(changes["rerank.top"])
     ordered = lab.measure_reranker("reranker", lambda: reranker, lambda: kb.encoder, top, task, progress)
     return [change(f"{METRIC}, reranked, {name}", found.values[METRIC], ordered.values[METRIC])]
-
-
-def _unhurried(settings: Settings, given: Mapping[str, Any], *, offline: bool) -> "OnnxReranker | RemoteReranker":
-    """A reranker that scores all it is given, however long it takes."""
-    return models.make_reranker(settings.rerank.model_copy(update={**given, "budget": _NO_HURRY}), offline=offline)
 
 
 def _in_time(verdict: Verdict, before: Found, after: Found) -> Verdict:
@@ -141,7 +132,3 @@ def _in_time(verdict: Verdict, before: Found, after: Found) -> Verdict:
     late = f"{said}, more than {BUDGET:g}"
     reasons = (late,) if verdict.adopt else (*verdict.reasons, late)
     return replace(verdict, adopt=False, reasons=reasons)
-
-
-def _mean(found: Found, metric: str) -> float:
-    return sum(found.values[metric].values()) / max(1, len(found.values[metric]))

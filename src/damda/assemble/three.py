@@ -15,7 +15,7 @@ from damda.measure.dataset import Question
 from damda.measure.evaluate import Asked, Found, searched
 from damda.measure.similarity import Pair, agreement, people
 from damda.search import tables
-from damda.search.rerank import Cosine
+from damda.search.rerank import Cosine, in_order
 from damda.tune import manifest
 from damda.tune.make_encoder import ADAPTER
 from damda.tune.mine import mine, random_pairs
@@ -30,8 +30,6 @@ MODES: tuple[Mode, Mode] = ("dense", "hybrid")
 
 CEILING = 0.866
 """Of a Spearman correlation with labels of which half are 0 and half are 1: the root of 3/4, for any model."""
-
-_NO_HURRY = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +118,7 @@ class Ordered:
         """As a KnowledgeBase does."""
         found = self._kb.search_batch(queries, max(k, self._top), mode=mode)
         return [
-            [*self._reranker.rerank(query, hits[: self._top]), *hits[self._top :]][:k]
-            for query, hits in zip(queries, found, strict=True)
+            in_order(self._reranker, query, hits, self._top)[:k] for query, hits in zip(queries, found, strict=True)
         ]
 
     def ask(self, question: str, *, passages: Sequence[Hit] | None = None) -> Answer:
@@ -135,8 +132,8 @@ def _searched(kb: Asked, asked: Sequence[Question], mode: Mode, progress: Progre
 
 def _cross_encoder(folder: Path, settings: Settings) -> "OnnxReranker | RemoteReranker":
     learnt: Mapping[str, Any] = manifest.read(folder).settings
-    given = {"model": str(folder), "window": learnt["window"], "max_tokens": learnt["tokens"], "budget": _NO_HURRY}
-    return models.make_reranker(settings.rerank.model_copy(update=given), offline=True)
+    given = {"model": str(folder), "window": learnt["window"], "max_tokens": learnt["tokens"]}
+    return models.make_unhurried(settings.rerank, offline=True, **given)
 
 
 def _random(kb: KnowledgeBase, asked: Sequence[Question], progress: Progress) -> list[Pair]:

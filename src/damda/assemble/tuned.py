@@ -8,7 +8,7 @@ from typing import Any
 
 from damda import adopted
 from damda.assemble import candidates, models
-from damda.assemble.tuning import backbone_folder, digest, parent_of
+from damda.assemble.tuning import backbone_folder, digest, parent_of, versions
 from damda.config import Settings
 from damda.embed.turned import Turned, read_matrix
 from damda.errors import ConfigError
@@ -78,8 +78,7 @@ def tune_encoder(
     """
     _not_in_vain(settings, plan)
     with adopted.tuning(kb.home):
-        texts = {document: version for document, (_, version) in kb.documents().items()}
-        learnable = prepare(kb, plan, texts, progress)
+        learnable = prepare(kb, plan, versions(kb), progress)
         making = [Making(_order(kb, settings, plan, method, learnable, progress)) for method in plan.recipes]
         if not all([go(one.order.method, one.estimate()) for one in making]):
             return None

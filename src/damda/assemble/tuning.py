@@ -9,6 +9,7 @@ from typing import Any
 from damda import weights
 from damda.embed import e5
 from damda.errors import ConfigError
+from damda.knowledge import KnowledgeBase
 from damda.tune import backbone
 from damda.tune.manifest import Parent
 from damda.types import Progress, quiet
@@ -60,6 +61,11 @@ def parent_of(name: str) -> Parent:
     """How a manifest names the model that is trained; licences of what damda knows by name."""
     known = {"e5-small-koen": "MIT", "e5-small": "MIT", GGUF: "Gemma Terms of Use"}
     return Parent(name if name in known or name.startswith("hub:") else Path(name).name, licence=known.get(name, ""))
+
+
+def versions(kb: KnowledgeBase) -> dict[str, str]:
+    """Document -> its version: copies of one text have the same."""
+    return {document: version for document, (_, version) in kb.documents().items()}
 
 
 def digest(about: Mapping[str, Any]) -> str:

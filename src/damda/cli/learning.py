@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from damda.knowledge import KnowledgeBase
     from damda.measure.dataset import Question
     from damda.measure.lab import Task
+    from damda.tune.train import Estimate
     from damda.tune.verdict import Verdict
 
 Questions = Annotated[
@@ -115,6 +116,12 @@ def check_of(path: Path, settings: "Settings", *, silent: bool) -> "tuple[str, T
         return path.stem, Task({}, [], {path.stem: pairs(path)})
     task, _ = drawn_task(path, None, 300, 1000, {}, settings, silent=silent)
     return path.stem or path.name, task
+
+
+def takes(estimate: "Estimate") -> str:
+    """What a training will take, in words."""
+    minutes = max(1, round(estimate.seconds / 60))
+    return f"{estimate.steps} steps, about {minutes} minutes, {estimate.memory / 1e9:.1f} GB of memory"
 
 
 def show_end(verdict: "Verdict", *, adopted: bool) -> None:

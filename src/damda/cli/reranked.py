@@ -19,6 +19,7 @@ from damda.cli.learning import (
     documents_of,
     opened,
     show_end,
+    takes,
     would_have_no_effect,
 )
 from damda.cli.tune import tune
@@ -101,9 +102,7 @@ def reranker(
     )
 
     def foreseen(estimate: "Estimate") -> bool:
-        minutes = max(1, round(estimate.seconds / 60))
-        takes = f"{estimate.steps} steps, about {minutes} minutes, {estimate.memory / 1e9:.1f} GB of memory"
-        show.note(takes, silent=silent)
+        show.note(takes(estimate), silent=silent)
         return not dry_run
 
     with show.progress(silent) as tell:

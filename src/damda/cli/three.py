@@ -45,6 +45,7 @@ def compare(
 ) -> None:
     """Encoder as it came, tuned, and tuned with a cross-encoder: alone and in the hybrid, on held-out questions."""
     from damda.assemble import three
+    from damda.assemble.tuning import versions
     from damda.cli import show
     from damda.cli.machine import described
     from damda.config import find
@@ -65,8 +66,7 @@ def compare(
         raise ConfigError(f"{kb.home} has nothing tuned yet: run `damda tune encoder {root}` first, or give --encoder")
     asked, _ = asked_of(kb, [*given, *(questions or [])], feedback, synthesise, settings, silent=silent)
     if not whole:
-        versions = {document: version for document, (_, version) in kb.documents().items()}
-        asked = list(by_document(asked, versions).held_out)
+        asked = list(by_document(asked, versions(kb)).held_out)
     if not asked:
         raise ConfigError("no question is of a document that is held out: give more questions, or --all")
     with show.progress(silent) as tell:

@@ -19,6 +19,7 @@ from damda.cli.learning import (
     documents_of,
     opened,
     show_end,
+    takes,
     would_have_no_effect,
 )
 from damda.cli.tune import tune
@@ -113,11 +114,7 @@ def _methods(given: str) -> list[Any]:
 def _takes(estimate: "Estimate | None") -> str:
     if estimate is None:
         return "a matter of seconds; no passage is encoded again"
-    minutes = max(1, round(estimate.seconds / 60))
-    return (
-        f"{estimate.steps} steps, about {minutes} minutes, {estimate.memory / 1e9:.1f} GB of memory; "
-        "then all passages are encoded anew"
-    )
+    return f"{takes(estimate)}; then all passages are encoded anew"
 
 
 def _show(judged: "Judged", *, quiet: bool) -> None:

@@ -50,12 +50,16 @@ class Reranked:
     def search(self, queries: Sequence[str], k: int, where: Where | None = None) -> list[list[Hit]]:
         """At most ``k`` hits for each query; those beyond ``top`` follow in the order in which they were found."""
         found = self._searcher.search(queries, max(k, self._top), where)
-        return [self._ordered(query, hits)[:k] for query, hits in zip(queries, found, strict=True)]
+        return [
+            in_order(self._reranker, query, hits, self._top)[:k] for query, hits in zip(queries, found, strict=True)
+        ]
 
-    def _ordered(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
-        best = hits[: self._top]
-        with trace.reranking(self._reranker.id, len(best)):
-            return [*self._reranker.rerank(query, best), *hits[self._top :]]
+
+def in_order(reranker: Reranker, query: str, hits: Sequence[Hit], top: int) -> list[Hit]:
+    """The first ``top`` hits in the reranker's order, then the others in their own."""
+    best = hits[:top]
+    with trace.reranking(reranker.id, len(best)):
+        return [*reranker.rerank(query, best), *hits[top:]]
 
 
 class OnnxReranker:
