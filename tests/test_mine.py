@@ -1,6 +1,7 @@
 """Examples from questions: the passage that answers, others that surely do not, nothing of held-out documents."""
 
 from collections.abc import Sequence
+from math import inf
 
 import numpy as np
 import pytest
@@ -61,7 +62,10 @@ def test_passages_with_the_answer_are_not_wrong() -> None:
     assert example.wrong == ("Title c\ntext of c",)
 
 
-@pytest.mark.parametrize(("margin", "wrong"), [(0.95, ["c", "d"]), (0.5, ["d"]), (1.0, ["b", "c", "d"])])
+@pytest.mark.parametrize(
+    ("margin", "wrong"),
+    [(0.95, ["c", "d"]), (0.5, ["d"]), (1.0, ["b", "c", "d"]), (inf, ["x", "b", "c", "d"])],
+)
 def test_passages_as_near_as_the_right_one_may_be_right_too(margin: float, wrong: list[str]) -> None:
     found = Found(hit("x", 2.0), hit("a", 1.0), hit("b", 0.96), hit("c", 0.8), hit("d", 0.4))
     (example,) = mine(found, [question("a")], quiet, wrong=9, margin=margin).examples

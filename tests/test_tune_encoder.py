@@ -19,29 +19,11 @@ from damda.tune.verdict import Change, Verdict
 torch = pytest.importorskip("torch", reason="needs the extra tune")
 import tiny_models  # noqa: E402
 
-from damda.tune.backbone import open_model  # noqa: E402
-from damda.tune.export import export  # noqa: E402
-
 one_thread = pytest.fixture(scope="module", autouse=True)(tiny_models.one_thread)
+encoder = pytest.fixture(scope="module")(tiny_models.encoder)
+documents = pytest.fixture(tiny_models.documents)
 app = commands()
 BETTER = Verdict(True, ("better",), Change("ndcg@10", 30, 0.5, 0.6, 0.001))
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What damda runs and what is trained, in one folder, as a training leaves it."""
-    folder = tmp_path_factory.mktemp("encoder") / "tiny"
-    folder.mkdir()
-    export(open_model(tiny_models.bert(folder.parent / "raw")), folder, "tiny", ["t1w1 t2w2"])
-    return folder
-
-
-@pytest.fixture
-def documents(tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Sixty notes of one topic each, two questions a note, and a damda.toml."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DAMDA_GUARD__PASSAGE", "")
-    return tiny_models.notes(tmp_path)
 
 
 @pytest.fixture

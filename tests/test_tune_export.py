@@ -331,3 +331,67 @@ def test_a_model_in_training_fits_encoder(bases: Callable[[str], Path]) -> None:
     assert (query * passage).sum(axis=1).max() < 0.9999
     assert encoder.encode([], kind="query").shape == (0, 32)
     assert encoder.count_tokens(["t1w1 t2w2", ""]) == [2, 0]
+
+
+def gguf_of(folder: Path, file: Path) -> None:
+    """A tiny Gemma 3 as llama.cpp would have it: norms are stored with the 1 that transformers adds to them."""
+    from gguf import MODEL_ARCH, GGUFWriter, get_tensor_name_map
+    from safetensors.torch import load_file
+
+    config = json.loads((folder / "config.json").read_text())
+    writer = GGUFWriter(str(file), "gemma3")
+    for name in ("context_length", "embedding_length", "block_count", "feed_forward_length", "head_count"):
+        getattr(writer, f"add_{name}")(config[_THEIRS[name]])
+    writer.add_head_count_kv(config["num_key_value_heads"])
+    writer.add_key_length(config["head_dim"])
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_rope_freq_base(1_000_000)
+    writer.add_sliding_window(config["sliding_window"])
+    words = tiny_models.VOCABULARY
+    writer.add_vocab_size(len(words))
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(words)
+    writer.add_token_scores([0.0] * len(words))
+    writer.add_token_types([3 if word in tiny_models.SPECIAL else 1 for word in words])
+    for number, name in enumerate(("pad", "unk", "bos", "eos")):
+        getattr(writer, f"add_{name}_token_id")(number)
+    names = get_tensor_name_map(MODEL_ARCH.GEMMA3, config["num_hidden_layers"])
+    for name, tensor in load_file(str(folder / "model.safetensors")).items():
+        stored = tensor + 1 if "norm" in name else tensor
+        writer.add_tensor(names.get_name(f"model.{name}", (".weight",)), stored.numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+_THEIRS = {
+    "context_length": "max_position_embeddings",
+    "embedding_length": "hidden_size",
+    "block_count": "num_hidden_layers",
+    "feed_forward_length": "intermediate_size",
+    "head_count": "num_attention_heads",
+}
+
+
+def test_a_gguf_file_becomes_a_model_to_train(
+    bases: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from safetensors.torch import load_file
+
+    gguf_of(bases("gemma"), tmp_path / "tiny.gguf")
+    (tmp_path / "model").mkdir()
+    backbone.write_gguf(tmp_path / "tiny.gguf", tmp_path / "model")
+    before, after = (load_file(str(folder / "model.safetensors")) for folder in (bases("gemma"), tmp_path / "model"))
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    model = backbone.open_model(tmp_path / "model", "mean")
+    assert model.tokenizer.convert_ids_to_tokens(model.tokenizer("t1w1")["input_ids"])[0] == "<s>"
+    assert np.isfinite(model.encode(["t1w1 t2w2", "t1w1"])).all(), "texts are padded to one length"
+    assert not capsys.readouterr().err, "damda has a bar of its own"
+
+
+def test_a_gguf_file_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF" + bytes(40))
+    (tmp_path / "model").mkdir()
+    with pytest.raises(WeightsError, match=r"broken\.gguf: transformers can't read it"):
+        backbone.write_gguf(tmp_path / "broken.gguf", tmp_path / "model")

@@ -27,12 +27,12 @@ torch = pytest.importorskip("torch", reason="needs the extra tune")
 import tiny_models  # noqa: E402
 
 from damda.tune import cross  # noqa: E402
-from damda.tune.backbone import open_model  # noqa: E402
-from damda.tune.export import export  # noqa: E402
 from damda.tune.listwise import Listwise  # noqa: E402
 from damda.tune.train import Recipe, fit  # noqa: E402
 
 one_thread = pytest.fixture(scope="module", autouse=True)(tiny_models.one_thread)
+encoder = pytest.fixture(scope="module")(tiny_models.encoder)
+documents = pytest.fixture(tiny_models.documents)
 app = commands()
 BETTER = Verdict(True, ("better",), Change("ndcg@10", 30, 0.5, 0.6, 0.001))
 
@@ -137,21 +137,6 @@ def test_only_of_models_that_damda_computes(tmp_path: Path) -> None:
 
 
 # --- the command
-
-
-@pytest.fixture(scope="module")
-def encoder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("encoder") / "tiny"
-    made.mkdir()
-    export(open_model(folder), made, "tiny", ["t1w1 t2w2"])
-    return made
-
-
-@pytest.fixture
-def documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DAMDA_GUARD__PASSAGE", "")
-    return tiny_models.notes(tmp_path)
 
 
 def tune(encoder: Path, *more: str) -> dict[str, Any]:

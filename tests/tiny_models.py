@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from damda.measure.similarity import Pair
 from damda.tune.mine import Example
 
@@ -68,6 +70,24 @@ def notes(folder: Path) -> Path:
         rows += [f"{' '.join(drawn.sample(text.split(), 4))} number{n} {k}?,note{n}.txt" for k in ("which", "why")]
     (folder / "asked.csv").write_text("\n".join(rows), encoding="utf-8")
     return root
+
+
+def documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fixture: one stands beside the notes, and their passages need no guard."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAMDA_GUARD__PASSAGE", "")
+    return notes(tmp_path)
+
+
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fixture: what damda runs and what is trained, in one folder, as a training leaves it."""
+    from damda.tune.backbone import open_model
+    from damda.tune.export import export
+
+    folder = tmp_path_factory.mktemp("encoder") / "tiny"
+    folder.mkdir()
+    export(open_model(bert(folder.parent / "raw")), folder, "tiny", ["t1w1 t2w2"])
+    return folder
 
 
 def tokenizer(folder: Path, *, closes: bool = True) -> None:

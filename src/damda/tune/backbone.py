@@ -4,9 +4,11 @@ Knows: how damda's own encoder looks as a folder of transformers and sentence-tr
 pooling layer becomes one. Does not know: data, losses, names of models.
 """
 
+import io
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stderr
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,8 +106,9 @@ def write_gguf(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
-        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+        with redirect_stderr(io.StringIO()):  # a bar that nothing else turns off
+            model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+            tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise WeightsError(f"{gguf}: transformers can't read it: {str(error).splitlines()[0]}") from error
     # Else the folder would say that its weights are quantised, which they no longer are.

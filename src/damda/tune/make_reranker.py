@@ -7,7 +7,7 @@ it is any good, or how it is adopted.
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from math import exp, log
+from math import exp, inf, log
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ from damda.types import Chunk, Progress, Scorer, quiet
 _SHOWN = 80
 """Validation questions: each costs a list of pairs, several times."""
 
-_KEPT_WRONG = 9
-"""Wrong passages of a validation question."""
+_SEEN = 19
+"""Wrong passages of a validation question, at most: all that were found, also those that may be right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +102,12 @@ class Making:
 
         held_out, kept = (documents_of(part) for part in (parts.held_out, parts.validation))
         mined = mine(order.kb, parts.train, progress, wrong=plan.wrong, aside=held_out | kept, shown=shown)
-        judged = mine(order.kb, parts.validation, progress, wrong=_KEPT_WRONG, aside=held_out, shown=shown)
+        # As users will see them. Only passages that are wrong for sure would be too easy: every question answered.
+        judged = mine(order.kb, parts.validation, progress, wrong=_SEEN, margin=inf, aside=held_out, shown=shown)
         enough_to_learn(mined, judged, plan.recipe.batch)
         self.order = order
         self.examples = filled(mined.examples, plan.wrong)
-        self.kept = filled(judged.examples[:_SHOWN], _KEPT_WRONG)
+        self.kept = judged.examples[:_SHOWN]
         self.doubtful = {**mined.doubtful, **judged.doubtful}
         self.model = open_cross(order.base, plan.tokens)
         self._recipe = replace(plan.recipe, rates=rates(self.model, plan.recipe.rate))

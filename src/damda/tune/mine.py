@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol
 
 from damda.measure.dataset import Question
@@ -60,6 +61,7 @@ def mine(
     Args:
         depth: hits a question.
         wrong: most wrong passages an example.
+        margin: infinite: whatever it scores.
         aside: documents that must not be seen in training at all: those that are held out.
         shown: what is read of a passage, given the question.
     """
@@ -94,7 +96,7 @@ def wrong_passages(question: Question, right: Hit, hits: Sequence[Hit], margin: 
         hit
         for hit in hits
         if hit.chunk.doc_id not in question.relevant
-        and hit.score < margin * right.score
+        and (margin == inf or hit.score < margin * right.score)
         and not _answers(question, hit)
     ]
 
