@@ -1,8 +1,10 @@
 """A second look at hits: a cross-encoder that the tests build, a server that they play, a budget that runs out."""
 
 import json
+import random
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from damda.types import Chunk, Hit, Reranker, Where
 WORDS = {"[PAD]": 0, "[CLS]": 1, "[SEP]": 2, "[UNK]": 3, "good": 4}
 
 
-def cross_encoder(folder: Path, outputs: int = 1, extra: str = "") -> Path:
+def cross_encoder(folder: Path, outputs: int = 1, extra: str = "", *, masked: bool = True) -> Path:
     """Its score is how often the passage says "good", less one; padding and the question count for nothing."""
     folder.mkdir(parents=True)
     tokenizer = Tokenizer(WordLevel(WORDS, "[UNK]"))
@@ -34,13 +36,13 @@ def cross_encoder(folder: Path, outputs: int = 1, extra: str = "") -> Path:
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
     )
     tokenizer.save(str(folder / "tokenizer.json"))
-    names = ["input_ids", "attention_mask", "token_type_ids", *([extra] if extra else [])]
+    names = ["input_ids", *["attention_mask"] * masked, "token_type_ids", *([extra] if extra else [])]
     inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"]) for name in names]
     nodes = [
         helper.make_node("Equal", ["input_ids", "good"], ["is"]),
         helper.make_node("Cast", ["is"], ["are"], to=TensorProto.INT64),
         helper.make_node("Mul", ["are", "token_type_ids"], ["said"]),
-        helper.make_node("Mul", ["said", "attention_mask"], ["real"]),
+        helper.make_node("Mul", ["said", "attention_mask" if masked else "token_type_ids"], ["real"]),
         helper.make_node("ReduceSum", ["real", "axis"], ["count"], keepdims=1),
         helper.make_node("Cast", ["count"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Sub", ["float", "one"], ["score"]),
@@ -256,3 +258,47 @@ def test_threads_change_nothing(tmp_path: Path, threads: int) -> None:
     got = OnnxReranker(cross_encoder(tmp_path / "model"), threads=threads, budget=60).rerank("q", many)
     assert [round(h.score, 3) for h in got] == sorted((round(h.score, 3) for h in got), reverse=True)
     assert len(got) == 40 and {h.by for h in got} == {"rerank"}
+
+
+# --- beside what search said
+
+
+def found_with(*scores: float) -> list[Hit]:
+    """Hits as a search leaves them: "0 good", "1 good", ..., with falling scores."""
+    return [replace(hit(f"{n} good"), score=score) for n, score in enumerate(scores)]
+
+
+def test_what_search_said_counts_beside_what_is_read(tmp_path: Path) -> None:
+    model = cross_encoder(tmp_path / "model")
+    hits = [replace(hit("bad"), score=9.0), replace(hit("good good"), score=5.0)]
+    alone, a_little, a_lot = (OnnxReranker(model, weight=weight) for weight in (0, 0.1, 10))
+    assert texts(alone.rerank("q", hits)) == texts(a_little.rerank("q", hits)) == ["good good", "bad"]
+    got = a_lot.rerank("q", hits)
+    assert texts(got) == ["bad", "good good"] and 1 > got[0].score > got[1].score > 0
+    assert got[0].score == alone.rerank("q", hits[:1])[0].score, "search's first hit is the measure of the others"
+    assert len({one.id for one in (alone, a_little, a_lot)}) == 3, "another order has another id"
+
+
+@pytest.mark.parametrize(
+    ("scores", "read"),
+    [
+        ([100, 50, 40, 30, 20], 1),  # nothing could overtake the first
+        ([100, 99, 98, 10, 5], 3),
+        ([100, 99, 98, 97, 96], 5),
+    ],
+)
+def test_hits_that_could_not_become_the_first_are_not_read(tmp_path: Path, scores: list[float], read: int) -> None:
+    model = cross_encoder(tmp_path / "model", masked=False)
+    got = OnnxReranker(model, weight=1, ceiling=5, threads=1).rerank("q", found_with(*scores))
+    assert [one.by for one in got] == ["rerank"] * read + ["hybrid"] * (5 - read)
+    assert texts(got)[read:] == [f"{n} good" for n in range(read, 5)], "they keep their place"
+
+
+def test_a_cascade_finds_the_first_that_reading_everything_does(tmp_path: Path) -> None:
+    model, drawn = cross_encoder(tmp_path / "model", masked=False), random.Random(5)
+    whole = OnnxReranker(model, weight=0.5)
+    quick = OnnxReranker(model, weight=0.5, ceiling=6, threads=2)
+    for _ in range(20):
+        scores = sorted((drawn.uniform(0, 30) for _ in range(12)), reverse=True)
+        hits = [replace(hit("good " * drawn.randrange(5) + f"{n}"), score=s) for n, s in enumerate(scores)]
+        assert texts(quick.rerank("q", hits))[0] == texts(whole.rerank("q", hits))[0]

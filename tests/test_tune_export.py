@@ -358,7 +358,7 @@ def gguf_of(folder: Path, file: Path) -> None:
     names = get_tensor_name_map(MODEL_ARCH.GEMMA3, config["num_hidden_layers"])
     for name, tensor in load_file(str(folder / "model.safetensors")).items():
         stored = tensor + 1 if "norm" in name else tensor
-        writer.add_tensor(names.get_name(f"model.{name}", (".weight",)), stored.numpy())
+        writer.add_tensor(str(names.get_name(f"model.{name}", (".weight",))), stored.numpy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

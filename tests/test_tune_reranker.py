@@ -165,7 +165,10 @@ def test_adopted_used_and_rolled_back(documents: Path, encoder: Path, monkeypatc
     assert adoption.kind == "reranker" and adoption.settings["search.mode"] == "rerank" and not adoption.tables
     kb = damda.open("docs", settings={"encoder.name": str(encoder)})
     hits = kb.search("number7", 5)
-    assert len(hits) == 5 and {hit.by for hit in hits} == {"rerank"}
+    assert len(hits) == 5 and hits[0].by == "rerank", "it reads until the first is settled"
+    weighed = (adoption.settings["rerank.weight"], adoption.settings["rerank.ceiling"])
+    learnt = manifest.read(Path(str(adoption.settings["rerank.model"]))).settings
+    assert weighed == (learnt["weight"], learnt["ceiling"]) and weighed[1] is not None
     done = CliRunner().invoke(app, ["tune", "rollback", "docs", "--json"])
     assert done.exit_code == 0 and not adopted.read(documents / ".damda").stack
 

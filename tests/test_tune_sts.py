@@ -99,7 +99,7 @@ def test_what_is_shown(base: Path, files: Path) -> None:
     done = CliRunner().invoke(app, words(base, "--test", "dev.csv", "--epochs", "1"))
     assert done.exit_code == 0, done.output
     assert "left out, since a test has a sentence of theirs: 2 pairs, 0 inferences" in done.stderr
-    assert "training: 7 steps, about" in done.stderr and 'encoder.name = "made/sts"' in done.stderr
+    assert "7 steps, about" in done.stderr and 'encoder.name = "made/sts"' in done.stderr
     assert "dev Spearman" in done.stdout and "dev Pearson" in done.stdout and "int8 export" in done.stdout
 
 
@@ -108,7 +108,7 @@ def test_only_what_it_would_take(base: Path, files: Path) -> None:
     foreseen = json.loads(done.stdout)
     assert foreseen["steps"] == 4 and foreseen["seconds"] > 0 and foreseen["memory"] > 0
     assert list((files / "made").iterdir()) == []
-    assert "training: 4 steps" in CliRunner().invoke(app, words(base, "--dry-run", "--epochs", "0.5")).stdout
+    assert "4 steps" in CliRunner().invoke(app, words(base, "--dry-run", "--epochs", "0.5")).stdout
 
 
 def test_ctrl_c_and_again(base: Path, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:

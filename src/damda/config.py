@@ -108,6 +108,14 @@ class RerankSettings(Section):
     window: int = Field(
         default=0, ge=0, description="tokens of a passage that are read, those nearest to the question; 0: all"
     )
+    weight: float = Field(
+        default=0.0, ge=0, description="of a local model: what a unit of the hybrid's score counts beside a logit"
+    )
+    ceiling: float | None = Field(
+        default=None,
+        description="of a local model: the highest logit to be expected; hits that would not become the first even "
+        "with it are not read; not set: all are",
+    )
 
 
 class AnswerSettings(Section):

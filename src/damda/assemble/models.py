@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from math import inf
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -117,7 +118,14 @@ def make_reranker(settings: RerankSettings, *, offline: bool) -> "OnnxReranker |
         raise ConfigError(
             f"rerank.model {name!r} is no folder, no hub:OWNER/NAME, no URL: mode rerank needs a model of its own"
         )
-    return OnnxReranker(folder, max_tokens=settings.max_tokens, window=settings.window, budget=settings.budget)
+    return OnnxReranker(
+        folder,
+        max_tokens=settings.max_tokens,
+        window=settings.window,
+        budget=settings.budget,
+        weight=settings.weight,
+        ceiling=inf if settings.ceiling is None else settings.ceiling,
+    )
 
 
 def make_unhurried(settings: RerankSettings, *, offline: bool, **given: Any) -> "OnnxReranker | RemoteReranker":  # noqa: ANN401

@@ -1,7 +1,7 @@
 """Encoder as it came, encoder tuned, tuned with a cross-encoder: side by side on the same questions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,17 +9,18 @@ import numpy as np
 
 from damda import adopted
 from damda.assemble import TABLES, candidates, models
+from damda.assemble.reranked import Ordered
 from damda.config import Settings
 from damda.knowledge import KnowledgeBase
 from damda.measure.dataset import Question
 from damda.measure.evaluate import Asked, Found, searched
 from damda.measure.similarity import Pair, agreement, people
 from damda.search import tables
-from damda.search.rerank import Cosine, in_order
+from damda.search.rerank import Cosine
 from damda.tune import manifest
 from damda.tune.make_encoder import ADAPTER
 from damda.tune.mine import mine, random_pairs
-from damda.types import Answer, Hit, Mode, Progress, Reranker
+from damda.types import Encoder, Mode, Progress
 
 if TYPE_CHECKING:
     from damda.search.rerank import OnnxReranker, RemoteReranker
@@ -43,10 +44,10 @@ class Three:
         pairs: of the latter.
     """
 
-    found: dict[str, Found] = field(default_factory=dict)
-    index_mb: dict[str, float] = field(default_factory=dict)
-    random: dict[str, float] = field(default_factory=dict)
-    pairs: int = 0
+    found: dict[str, Found]
+    index_mb: dict[str, float]
+    random: dict[str, float]
+    pairs: int
 
 
 def newest(home: Path, kind: str) -> Path | None:
@@ -84,46 +85,32 @@ def compare_three(
             if adapter.is_file()
             else {"encoder.name": str(tuned), "search.adapter": ""}
         )
-    three, opened = Three(), {}
+    opened: dict[str, candidates.Candidate] = {}
+    found: dict[str, Found] = {}
+    index_mb: dict[str, float] = {}
     with adopted.tuning(kb.home):
         for name, change in changes.items():
             opened[name] = candidates.make(kb, settings, {**change, "search.mode": "hybrid"}, progress)
             opened[name].kb.sync(progress)
-        last = opened[TUNED if tuned is not None else BASE]
+        last = TUNED if tuned is not None else BASE
         for name, one in opened.items():
-            three.found.update({f"{name}, {mode}": _searched(one.kb, asked, mode, progress) for mode in MODES})
-            bytes_of = tables.sizes(one.kb.home / TABLES)
-            three.index_mb[name] = bytes_of.get(one.kb.fingerprint, 0) / 1e6
+            found |= {f"{name}, {mode}": _searched(one.kb, asked, mode, progress) for mode in MODES}
+            index_mb[name] = tables.sizes(one.kb.home / TABLES).get(one.kb.fingerprint, 0) / 1e6
         if reranker is not None:
-            ordered = Ordered(last.kb, _cross_encoder(reranker, settings), top)
-            three.found.update({f"{CROSS}, {mode}": _searched(ordered, asked, mode, progress) for mode in MODES})
-            three.index_mb[CROSS] = three.index_mb[TUNED if tuned is not None else BASE]
+            ordered = Ordered(opened[last].kb, _cross_encoder(reranker, settings), top)
+            found |= {f"{CROSS}, {mode}": _searched(ordered, asked, mode, progress) for mode in MODES}
+            index_mb[CROSS] = index_mb[last]
         pairs = _random(opened[BASE].kb, asked, progress)
-        for name, one in opened.items():
-            progress("right and random passages", len(three.random), len(opened))
-            said = Cosine(one.kb.encoder).score([(pair.first, pair.second) for pair in pairs])
-            three.random[name] = agreement(np.array(said), people(pairs))[0]
+        random = {name: _told_apart(one.kb.encoder, pairs, progress) for name, one in opened.items()}
         for one in opened.values():
             one.drop()
-    return Three(three.found, three.index_mb, three.random, len(pairs))
+    return Three(found, index_mb, random, len(pairs))
 
 
-class Ordered:
-    """Fits ``Asked``: hits of any mode, the best of which a cross-encoder puts in order."""
-
-    def __init__(self, kb: Asked, reranker: Reranker, top: int) -> None:
-        self._kb, self._reranker, self._top = kb, reranker, top
-
-    def search_batch(self, queries: Sequence[str], k: int = 10, *, mode: Mode | None = None) -> list[list[Hit]]:
-        """As a KnowledgeBase does."""
-        found = self._kb.search_batch(queries, max(k, self._top), mode=mode)
-        return [
-            in_order(self._reranker, query, hits, self._top)[:k] for query, hits in zip(queries, found, strict=True)
-        ]
-
-    def ask(self, question: str, *, passages: Sequence[Hit] | None = None) -> Answer:
-        """As a KnowledgeBase does."""
-        return self._kb.ask(question, passages=passages)
+def _told_apart(encoder: Encoder, pairs: Sequence[Pair], progress: Progress) -> float:
+    progress(f"right and random passages ({encoder.id})", 0, 1)
+    said = Cosine(encoder).score([(pair.first, pair.second) for pair in pairs])
+    return agreement(np.array(said), people(pairs))[0]
 
 
 def _searched(kb: Asked, asked: Sequence[Question], mode: Mode, progress: Progress) -> Found:
@@ -133,6 +120,7 @@ def _searched(kb: Asked, asked: Sequence[Question], mode: Mode, progress: Progre
 def _cross_encoder(folder: Path, settings: Settings) -> "OnnxReranker | RemoteReranker":
     learnt: Mapping[str, Any] = manifest.read(folder).settings
     given = {"model": str(folder), "window": learnt["window"], "max_tokens": learnt["tokens"]}
+    given |= {key: learnt.get(key, default) for key, default in (("weight", 0.0), ("ceiling", None))}
     return models.make_unhurried(settings.rerank, offline=True, **given)
 
 

@@ -125,5 +125,10 @@ def _show(done: "Reranking", *, quiet: bool) -> None:
     after, before = done.seconds
     table.add_row("seconds a question", f"{before:.3f}", f"{after:.3f}")
     show.out.print(table)
+    show.note(
+        f"beside a logit of the model, a unit of the hybrid's score counts {done.blend.weight:g}: nDCG@10 "
+        f"{done.blend.before:.4f} -> {done.blend.means[done.blend.weight]:.4f} on validation questions",
+        silent=quiet,
+    )
     show_end(done.verdict, adopted=done.adopted)
     show.note(f"the artifact: {done.folder}", silent=quiet)

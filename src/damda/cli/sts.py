@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from damda.cli.app import ConfigFlag, JsonFlag, QuietFlag, SetFlag, flags
+from damda.cli.learning import takes
 from damda.cli.tune import tune
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from damda.measure.similarity import Pair
     from damda.tune.make_sts import Order
     from damda.tune.manifest import Manifest
-    from damda.tune.train import Estimate
 
 
 @tune.command(
@@ -103,9 +103,9 @@ def sts(
     order = _order(model, plan, tests, out, task, settings, used, where, notes, silent=silent)
     making = Making(order)
     foreseen = making.estimate()
-    show.note(_takes(foreseen), silent=silent)
+    show.note(takes(foreseen), silent=silent)
     if dry_run:
-        show.as_json(foreseen) if json else show.out.print(_takes(foreseen))
+        show.as_json(foreseen) if json else show.out.print(takes(foreseen))
         return
     with show.progress(silent) as tell:
         made = making.run(tell)
@@ -188,11 +188,6 @@ def _order(
         command=artifact.command(),
         notes=notes,
     )
-
-
-def _takes(foreseen: "Estimate") -> str:
-    minutes = foreseen.seconds / 60
-    return f"training: {foreseen.steps} steps, about {minutes:.0f} minutes, {foreseen.memory / 1e9:.1f} GB of memory"
 
 
 def _show(made: "Manifest") -> None:

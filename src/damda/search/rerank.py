@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import zip_longest
 from math import exp, inf
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
-from numpy.typing import NDArray
 
 from damda import trace
 from damda.api import Api
@@ -71,6 +71,9 @@ class OnnxReranker:
         max_tokens: of question and passage together; longer passages are cut, there or where the model ends.
         window: tokens of a passage's text that are read, those that have most to do with the question; 0: all.
         budget: seconds a question; what is not scored by then keeps its place behind what is.
+        weight: what a unit of the score that a hit was found with counts beside the model's logit.
+        ceiling: highest logit to be expected: hits that would not become the first even with it are not read, and keep
+            their place behind those that are (a cascade). Infinite: all are read.
         threads: batches that run at the same time; 0: one a core.
 
     Raises:
@@ -79,40 +82,73 @@ class OnnxReranker:
     """
 
     def __init__(
-        self, folder: Path, *, max_tokens: int = 512, window: int = 0, budget: float = 1.0, threads: int = 0
+        self,
+        folder: Path,
+        *,
+        max_tokens: int = 512,
+        window: int = 0,
+        budget: float = 1.0,
+        weight: float = 0.0,
+        ceiling: float = inf,
+        threads: int = 0,
     ) -> None:
         self._model, self._tokenizer_file = model_file(folder), folder / "tokenizer.json"
         with self._model.open("rb") as file:
             self.id = f"onnx:{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}@{max_tokens}"
         if window:
             self.id += f":{window}"
+        if weight or ceiling < inf:
+            self.id += f"+{weight:g}<{ceiling:g}"
         try:
             self._max_tokens = min(max_tokens, model_length(folder))
         except (ValueError, TypeError, AttributeError) as error:
             raise WeightsError(f"{folder}: its description can't be read: {error}") from error
         self._window, self._budget = window, budget
+        self._weight, self._ceiling = weight, ceiling
         self._threads = threads or os.cpu_count() or 1
         self._lock = threading.Lock()
         self._loaded: tuple[Any, Any, frozenset[str]] | None = None
 
     def rerank(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
-        """Scored hits by score, a probability, marked "rerank"; then those that the time did not suffice for."""
-        tokenizer = self._load()[0]
-        shown = [(query, shortened(query, hit.chunk, tokenizer, self._window)) for hit in hits]
-        scores = self._scores(shown, self._budget)
-        scored = [replace(h, score=s, by="rerank") for h, s in zip(hits, scores, strict=True) if s is not None]
-        left = [hit for hit, score in zip(hits, scores, strict=True) if score is None]
-        return [*sorted(scored, key=lambda hit: -hit.score), *left]
+        """Hits that were read, marked "rerank", by ``logit + weight * score as found``; then those that were not.
+
+        Args:
+            hits: best first, by their scores.
+
+        Returns:
+            Scores of what was read are that sum as a probability, the score of the first hit taken as 0.
+        """
+        tokenizer, until = self._load()[0], time.monotonic() + self._budget
+        logits: list[float | None] = []
+        wave = self._size() * self._threads
+        while len(logits) < len(hits) and not self._settled(hits, logits) and not (logits and until < time.monotonic()):
+            some = hits[len(logits) : len(logits) + wave]
+            logits += self._logits([(query, shortened(query, h.chunk, tokenizer, self._window)) for h in some], until)
+        read = [
+            replace(hit, score=_probability(logit + self._weight * (hit.score - hits[0].score)), by="rerank")
+            for hit, logit in zip(hits, logits, strict=False)
+            if logit is not None
+        ]
+        left = [hit for hit, logit in zip_longest(hits, logits) if logit is None]
+        return [*sorted(read, key=lambda hit: -hit.score), *left]
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """The probability that each passage answers its question; all of them, however long it takes."""
-        return [score for score in self._scores(pairs) if score is not None]
+        return [_probability(logit) for logit in self._logits(pairs) if logit is not None]
 
-    def _scores(self, pairs: Sequence[tuple[str, str]], budget: float = inf) -> list[float | None]:
-        """The best come first, so that a budget is spent on them; the first batch is done in any case."""
-        until = time.monotonic() + budget
-        # Without a mask nothing can be padded: each pair runs alone.
-        size = _BATCH if "attention_mask" in self._load()[2] else 1
+    def _settled(self, hits: Sequence[Hit], logits: Sequence[float | None]) -> bool:
+        """Whether nothing that is left could become the first."""
+        read = ((hit, logit) for hit, logit in zip(hits, logits, strict=False) if logit is not None)
+        sums = [logit + self._weight * hit.score for hit, logit in read]
+        return bool(sums) and max(sums) >= self._ceiling + self._weight * hits[len(logits)].score
+
+    def _size(self) -> int:
+        """Pairs a batch. Without a mask nothing can be padded: each pair runs alone."""
+        return _BATCH if "attention_mask" in self._load()[2] else 1
+
+    def _logits(self, pairs: Sequence[tuple[str, str]], until: float = inf) -> list[float | None]:
+        """None for what the time does not suffice for; the first batch is done in any case."""
+        size = self._size()
         batches = [pairs[at : at + size] for at in range(0, len(pairs), size)]
 
         def run(number: int) -> Sequence[float | None]:
@@ -124,7 +160,7 @@ class OnnxReranker:
         else:
             with ThreadPoolExecutor(self._threads) as pool:
                 done = [*pool.map(run, range(len(batches)))]
-        return [score for batch in done for score in batch]
+        return [logit for batch in done for logit in batch]
 
     def _batch(self, texts: Sequence[tuple[str, str]]) -> list[float]:
         tokenizer, session, inputs = self._load()
@@ -138,7 +174,8 @@ class OnnxReranker:
         logits = np.asarray(session.run(None, feed)[0], np.float32).reshape(len(pairs), -1)
         if logits.shape[1] > 2:
             raise RerankerError(f"{self._model} answers {logits.shape[1]} numbers a pair: it is no cross-encoder")
-        return _probability(logits)
+        # Two numbers: how much "relevant" has before "not".
+        return [float(x) for x in (logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0])]
 
     def _load(self) -> tuple[Any, Any, frozenset[str]]:
         with self._lock:
@@ -155,10 +192,8 @@ class OnnxReranker:
 _ORDER = ("input_ids", "attention_mask", "token_type_ids")
 
 
-def _probability(logits: NDArray[np.float32]) -> list[float]:
-    """Logits, shape (pairs, 1 or 2), as probabilities of "relevant"."""
-    margin = logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
-    return [1 / (1 + exp(-min(max(float(x), -60), 60))) for x in margin]
+def _probability(logit: float) -> float:
+    return 1 / (1 + exp(-min(max(logit, -60), 60)))
 
 
 class RemoteReranker:
