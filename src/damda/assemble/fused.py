@@ -12,11 +12,15 @@ from damda.errors import ConfigError
 from damda.generate.extract import THRESHOLD
 from damda.knowledge import KnowledgeBase
 from damda.measure.dataset import Question
+from damda.measure.evaluate import sample
 from damda.tune import fusion
 from damda.tune.make_encoder import LEAST, judge
 from damda.tune.split import by_document
 from damda.tune.verdict import Change, Verdict, change, decide
 from damda.types import Progress
+
+_READ = 500
+"""Questions of each half, at most, that the threshold is learnt from, and judged by: their passages are read twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ def _threshold(
 ) -> Learnt:
     before = THRESHOLD if settings.answer.threshold is None else settings.answer.threshold
     passages = settings.answer.passages
-    best, means = fusion.threshold(fusion.sureness(kb, kb.confidence, train, passages, progress))
-    seen = fusion.sureness(kb, kb.confidence, held, passages, progress)
+    best, means = fusion.threshold(fusion.sureness(kb, kb.confidence, sample(train, _READ), passages, progress))
+    seen = fusion.sureness(kb, kb.confidence, sample(held, _READ), passages, progress)
     aim = change("answered when it is there, refused when not", fusion.right(seen, before), fusion.right(seen, best))
     return Learnt("answer.threshold", before, best, means, decide(aim, ()))

@@ -97,8 +97,9 @@ def compare_three(
             found |= {f"{name}, {mode}": _searched(one.kb, asked, mode, progress) for mode in MODES}
             index_mb[name] = tables.sizes(one.kb.home / TABLES).get(one.kb.fingerprint, 0) / 1e6
         if reranker is not None:
-            ordered = Ordered(opened[last].kb, _cross_encoder(reranker, settings), top)
-            found |= {f"{CROSS}, {mode}": _searched(ordered, asked, mode, progress) for mode in MODES}
+            for mode in MODES:
+                ordered = Ordered(opened[last].kb, _cross_encoder(reranker, settings, mode), top)
+                found[f"{CROSS}, {mode}"] = _searched(ordered, asked, mode, progress)
             index_mb[CROSS] = index_mb[last]
         pairs = _random(opened[BASE].kb, asked, progress)
         random = {name: _told_apart(one.kb.encoder, pairs, progress) for name, one in opened.items()}
@@ -117,10 +118,13 @@ def _searched(kb: Asked, asked: Sequence[Question], mode: Mode, progress: Progre
     return searched(kb, asked, mode, progress, depth=10)
 
 
-def _cross_encoder(folder: Path, settings: Settings) -> "OnnxReranker | RemoteReranker":
+def _cross_encoder(folder: Path, settings: Settings, mode: Mode) -> "OnnxReranker | RemoteReranker":
+    """With what the hybrid says of its hits, as it was learnt; alone beside cosines, which are no such evidence."""
     learnt: Mapping[str, Any] = manifest.read(folder).settings
     given = {"model": str(folder), "window": learnt["window"], "max_tokens": learnt["tokens"]}
-    given |= {key: learnt.get(key, default) for key, default in (("weight", 0.0), ("ceiling", None))}
+    given |= {"weight": learnt.get("weight", 0.0), "ceiling": learnt.get("ceiling")}  # it may not have been judged yet
+    if mode == "dense":
+        given |= {"weight": 0.0, "ceiling": None}
     return models.make_unhurried(settings.rerank, offline=True, **given)
 
 

@@ -52,7 +52,7 @@ class Plan:
     recipe: Recipe
     model: str | None = None
     top: int = 20
-    wrong: int = 5
+    wrong: int = 3
     window: int = 96
     tokens: int = 192
     teacher: str = ""
