@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 BUDGET = 0.3
 """Seconds that putting the hits of one question in order may take, at the median."""
 
-ASKED = 200
+ASKED = 400
 """Validation questions, at most, that the blend is learnt from: each has all of its hits read."""
 
 
