@@ -67,11 +67,9 @@ def tune_reranker(
     """
     with adopted.tuning(kb.home):
         order = _order(kb, settings, plan, progress)
-        if not (order.out / manifest.MANIFEST).is_file():  # else an earlier run has made it
-            making = Making(order, progress)
-            if not go(making.estimate()):
-                return None
-            making.run(progress)
+        made = (order.out / manifest.MANIFEST).is_file()  # by an earlier run
+        if not (made or _make(order, go, progress)):
+            return None
         return _judged(kb, settings, order, progress, adopt=adopt)
 
 
@@ -91,6 +89,15 @@ class Ordered:
     def ask(self, question: str, *, passages: Sequence[Hit] | None = None) -> Answer:
         """As a KnowledgeBase does."""
         return self._kb.ask(question, passages=passages)
+
+
+def _make(order: Order, go: Callable[[Estimate], bool], progress: Progress) -> bool:
+    """Train, unless it takes too long; gigabytes go when this ends."""
+    making = Making(order, progress)
+    if not go(making.estimate()):
+        return False
+    making.run(progress)
+    return True
 
 
 def _order(kb: KnowledgeBase, settings: Settings, plan: Plan, progress: Progress) -> Order:

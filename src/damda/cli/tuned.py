@@ -53,7 +53,9 @@ def encoder(
     model: Annotated[
         str | None, typer.Option("--model", help="What is trained, as in `damda tune sts`. Default: today's encoder.")
     ] = None,
-    epochs: Annotated[float, typer.Option("--epochs", help="Rounds over the questions, at most.", min=0.01)] = 1,
+    epochs: Annotated[
+        float, typer.Option("--epochs", help="Rounds over the questions, at most; an adapter ends by itself.", min=0.01)
+    ] = 1,
     batch: Annotated[int, typer.Option("--batch", help="Questions a step.", min=2)] = 32,
     rate: Annotated[float, typer.Option("--rate", help="Highest learning rate. Default: by method.", min=0)] = 0,
     wrong: Annotated[int, typer.Option("--wrong", help="Mined wrong passages a question.", min=0, max=4)] = 1,
