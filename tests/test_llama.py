@@ -4,7 +4,6 @@ import http.client
 import importlib.util
 import json
 import signal
-import struct
 import subprocess
 import sys
 import threading
@@ -28,6 +27,8 @@ from damda.types import NOT_FOUND, Chunk, Delta, Hit, Message
 MISSING = "no SmolLM2-135M (`damda models pull smollm2-135m`) or no xllamacpp (extra llama)"
 # Looked up before a fixture gives the tests a cache folder of their own.
 PULLED = weights.gguf_path("smollm2-135m")
+BARE = gguf.Header({"general.architecture": "llama", "llama.context_length": 8192}, ())
+"""Of a model without a chat template."""
 PASSAGES = (
     "도서관은 평일 오전 9시에  문을 열고 오후 9시에 닫는다.\n매월 둘째 월요일은 쉰다. 책은 다섯 권까지 빌린다.",
     "The reading room has 120 seats. Bring a bottle with a lid; food is not allowed.",
@@ -75,46 +76,6 @@ def quoter(path: Path) -> Iterator[Llama]:
 
 
 # ---- without weights
-
-
-def string(value: str) -> bytes:
-    return struct.pack("<Q", len(value.encode())) + value.encode()
-
-
-def header(*pairs: bytes) -> bytes:
-    return b"GGUF" + struct.pack("<IQQ", 3, 0, len(pairs)) + b"".join(pairs)
-
-
-ARCHITECTURE = string("general.architecture") + struct.pack("<I", 8) + string("toy")
-CONTEXT = string("toy.context_length") + struct.pack("<II", 4, 777)
-WORDS = string("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, 2) + string("가") + string("나다")
-SCORES = string("tokenizer.ggml.scores") + struct.pack("<IIQff", 9, 6, 2, 1.0, 2.0)
-TEMPLATE = string("tokenizer.chat_template") + struct.pack("<I", 8) + string("{{x}}")
-
-
-def test_header(tmp_path: Path) -> None:
-    file = tmp_path / "toy.gguf"
-    file.write_bytes(header(ARCHITECTURE, WORDS, SCORES, CONTEXT, TEMPLATE))
-    assert gguf.inspect(file) == gguf.Gguf("toy", 777, chat_template=True)
-    file.write_bytes(header(ARCHITECTURE, SCORES))
-    assert gguf.inspect(file) == gguf.Gguf("toy", 0, chat_template=False)
-
-
-@pytest.mark.parametrize("keep", [5, 23, 40, 70])
-def test_header_that_ends(tmp_path: Path, keep: int) -> None:
-    file = tmp_path / "toy.gguf"
-    file.write_bytes(header(ARCHITECTURE, TEMPLATE)[:keep])
-    with pytest.raises(WeightsError, match="damaged"):
-        gguf.inspect(file)
-
-
-def test_fingerprint_sees_size_and_both_ends(tmp_path: Path) -> None:
-    file, edge = tmp_path / "m.gguf", gguf.EDGE
-    seen = set()
-    for body in (b"a" * 3 * edge, b"a" * (3 * edge + 1), b"b" + b"a" * (3 * edge - 1), b"a" * (3 * edge - 1) + b"b"):
-        file.write_bytes(b"GGUF" + body)
-        seen.add(gguf.fingerprint(file))
-    assert len(seen) == 4
 
 
 def test_no_model_no_file_no_gguf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -449,7 +410,7 @@ def test_nothing_to_quote(quoter: Llama) -> None:
 
 def test_a_model_without_chat_template(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SmolLM2 taken for a base model: the examples' format, one line, and quotes in it."""
-    monkeypatch.setattr(gguf, "inspect", lambda _: gguf.Gguf("llama", 8192, chat_template=False))
+    monkeypatch.setattr(gguf, "header", lambda _: BARE)
     monkeypatch.setattr(fewshot, "EXAMPLES", fewshot.EXAMPLES[:1])  # SmolLM2 takes three tokens a syllable
     passages = PASSAGES[1:]
     for mode in ("quote", "write"):

@@ -313,7 +313,8 @@ def test_a_quote_goes_on_from_it_too(path: Path, llama: Llama, monkeypatch: pyte
 
 def test_a_model_without_chat_template(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The examples and the passages are its beginning."""
-    monkeypatch.setattr(gguf, "inspect", lambda _: gguf.Gguf("llama", 8192, chat_template=False))
+    bare = gguf.Header({"general.architecture": "llama", "llama.context_length": 8192}, ())
+    monkeypatch.setattr(gguf, "header", lambda _: bare)
     llama = Llama(SETTINGS.model_copy(update={"context": 1025}), path=path, kv_folder=tmp_path / "kv")
     watched = Watched(llama, monkeypatch)
     for question, sent in (("좌석은 몇 개인가요?", 2), ("음식은?", 1)):

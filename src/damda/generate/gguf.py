@@ -1,53 +1,96 @@
-"""The few facts that are needed of a GGUF file before it is loaded: its architecture, context, chat template.
+"""What a GGUF file says of itself, without its weights: facts, and which tensors it holds in which form.
 
-Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Knows: the header and its key-value pairs. Does not
-know: tensors, tokens (arrays are skipped unread).
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Knows: the header. Does not know: what the facts
+mean, tokens (long arrays are skipped unread).
 """
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from math import prod
 from pathlib import Path
 from typing import BinaryIO
 
 from damda.errors import WeightsError
 
 MAGIC = b"GGUF"
-SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # type -> bytes of a scalar
+SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 STRING, ARRAY = 8, 9
 EDGE = 1 << 20
+_LAYERS = 4096
+"""Longest array that is read: facts by layer are, vocabularies are not."""
+
+Fact = str | int | float | bool | tuple[int | float | bool, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Gguf:
-    """Attributes: ``context`` is what the model was trained for, 0 where the file doesn't say."""
+class Tensor:
+    """A tensor's place in the file is left out.
 
-    architecture: str
-    context: int
-    chat_template: bool
+    Attributes:
+        shape: the innermost dimension first, as GGUF has it.
+        kind: ggml's number of the form it is stored in.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: int
+
+    @property
+    def count(self) -> int:
+        """Numbers in it."""
+        return prod(self.shape)
 
 
-def inspect(path: Path) -> Gguf:
+@dataclass(frozen=True, slots=True)
+class Header:
+    """All of it; None stands for an array that was skipped."""
+
+    facts: Mapping[str, Fact]
+    tensors: tuple[Tensor, ...]
+
+    @property
+    def architecture(self) -> str:
+        """As llama.cpp calls it; "" where the file doesn't say."""
+        name = self.facts.get("general.architecture")
+        return name if isinstance(name, str) else ""
+
+    def fact(self, key: str) -> Fact:
+        """A fact of the architecture: ``block_count`` is that of ``llama.block_count``."""
+        return self.facts.get(f"{self.architecture}.{key}")
+
+    @property
+    def context(self) -> int:
+        """Tokens that the model was trained for, 0 where the file doesn't say."""
+        found = self.fact("context_length")
+        return found if isinstance(found, int) else 0
+
+    @property
+    def chat_template(self) -> bool:
+        """Whether it has one."""
+        return bool(self.facts.get("tokenizer.chat_template"))
+
+
+def header(path: Path) -> Header:
     """Reads the header.
 
     Raises:
         WeightsError: the file can't be read, is no GGUF, or ends in its header.
     """
-    architecture, contexts, template = "", dict[str, int](), False
     try:
         with path.open("rb") as file:
-            for key, value in _pairs(file, path):
-                if key == "general.architecture" and isinstance(value, str):
-                    architecture = value
-                elif key.endswith(".context_length") and isinstance(value, int):
-                    contexts[key] = value
-                elif key == "tokenizer.chat_template":
-                    template = bool(value)
+            if file.read(4) != MAGIC:
+                raise WeightsError(f"{path} is no GGUF file")
+            version, tensors, facts = struct.unpack("<IQQ", _exactly(file, 20))
+            if version < 2:
+                raise WeightsError(f"{path} is GGUF version {version}: convert it to version 3")
+            said = {_string(file): _value(file, *struct.unpack("<I", _exactly(file, 4))) for _ in range(facts)}
+            return Header(said, tuple(_tensor(file) for _ in range(tensors)))
     except OSError as error:
         raise WeightsError(f"{path} can't be read: {error.strerror or error}") from error
     except (struct.error, UnicodeDecodeError, KeyError) as error:
         raise WeightsError(f"{path} ends in the middle or is damaged: get it again") from error
-    return Gguf(architecture, contexts.get(f"{architecture}.context_length", 0), template)
 
 
 def fingerprint(path: Path) -> str:
@@ -69,29 +112,34 @@ def fingerprint(path: Path) -> str:
     return blake2b(size.to_bytes(8, "little") + head + tail, digest_size=6).hexdigest()
 
 
-def _pairs(file: BinaryIO, path: Path) -> "list[tuple[str, str | int | None]]":
-    if file.read(4) != MAGIC:
-        raise WeightsError(f"{path} is no GGUF file")
-    version, _tensors, count = struct.unpack("<IQQ", _exactly(file, 20))
-    if version < 2:
-        raise WeightsError(f"{path} is GGUF version {version}: convert it to version 3")
-    return [(_string(file), _value(file, *struct.unpack("<I", _exactly(file, 4)))) for _ in range(count)]
+def _tensor(file: BinaryIO) -> Tensor:
+    name = _string(file)
+    (dimensions,) = struct.unpack("<I", _exactly(file, 4))
+    shape = struct.unpack(f"<{dimensions}Q", _exactly(file, 8 * dimensions))
+    kind, _ = struct.unpack("<IQ", _exactly(file, 12))
+    return Tensor(name, shape, kind)
 
 
-def _value(file: BinaryIO, kind: int) -> str | int | None:
-    """A string or an integer of four bytes or more; None for anything else, read past."""
+def _value(file: BinaryIO, kind: int) -> Fact:
+    """None for an array of strings, or one that is too long: read past."""
     if kind == STRING:
         return _string(file)
-    if kind == ARRAY:
-        inner, count = struct.unpack("<IQ", _exactly(file, 12))
-        if inner in SIZES:
-            file.seek(SIZES[inner] * count, 1)
-        else:
-            for _ in range(count):
-                _skip(file, inner)
-        return None
-    raw = _exactly(file, SIZES[kind])
-    return int.from_bytes(raw, "little") if kind in (4, 5, 10, 11) else None
+    if kind != ARRAY:
+        return _scalars(file, kind, 1)[0]
+    inner, count = struct.unpack("<IQ", _exactly(file, 12))
+    if inner in SCALARS and count <= _LAYERS:
+        return _scalars(file, inner, count)
+    if inner in SCALARS:
+        file.seek(struct.calcsize(f"<{SCALARS[inner]}") * count, 1)
+    else:
+        for _ in range(count):
+            _skip(file, inner)
+    return None
+
+
+def _scalars(file: BinaryIO, kind: int, count: int) -> tuple[int | float | bool, ...]:
+    form = f"<{count}{SCALARS[kind]}"
+    return struct.unpack(form, _exactly(file, struct.calcsize(form)))
 
 
 def _skip(file: BinaryIO, kind: int) -> None:

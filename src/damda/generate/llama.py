@@ -65,7 +65,7 @@ class _Weights:
         """The engine, and whether the model has a chat template."""
         with self._lock:
             if self._loaded is None:
-                facts, given = gguf.inspect(self._path), self._settings
+                facts, given = gguf.header(self._path), self._settings
                 context = min(given.context, facts.context or given.context)
                 states = self._states.folder if self._states and self._states.ready() else None
                 engine = Engine(self._path, context=context, threads=given.threads, slots=given.slots, states=states)
