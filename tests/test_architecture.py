@@ -19,7 +19,7 @@ FLOORS = [  # top to bottom is ground to roof: a file may import what stands abo
     ["answer"],
     ["knowledge"],
     ["measure"],
-    ["tune"],
+    ["tune", "compress"],
     ["assemble"],
     ["__init__"],  # the public names
     ["serve"],

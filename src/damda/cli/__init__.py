@@ -33,6 +33,7 @@ def commands() -> "typer.Typer":
         machine,
         mcp,
         measure,
+        plan,
         publish,
         questions,
         reranked,

@@ -3,35 +3,18 @@
 Knows: the document of ``report.py``. Does not know: how it was made. Needs the extra ``measure`` (matplotlib).
 """
 
-import io
-import re
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from damda.errors import MissingExtra
 from damda.measure.judge import GRADES
+from damda.measure.markup import cycle, opening, svg, table
 from damda.measure.report import ALL, Result, cell, chance, shortened
 from damda.measure.retrieval import CURVE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_STYLE = """
-:root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); }
-body { font: 16px/1.5 system-ui, "Apple SD Gothic Neo", "Malgun Gothic", "Noto Sans KR", sans-serif;
-  max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-p, td { overflow-wrap: anywhere; } .dim { opacity: .65; font-size: .9rem; }
-table { border-collapse: collapse; width: 100%; font-size: .92rem; } .wide { overflow-x: auto; }
-th, td { text-align: left; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-td.n, th.n { text-align: right; } td.n { font-variant-numeric: tabular-nums; white-space: nowrap; }
-td:first-child { min-width: 5rem; }
-.plots { display: flex; flex-wrap: wrap; gap: 1rem; } .plots figure { margin: 0; flex: 1 1 24rem; max-width: 30rem; }
-.plots svg { width: 100%; height: auto; background: #fff; border-radius: 6px; }
-tr.best td { font-weight: 600; } .worst td:first-child { min-width: 11rem; } .worst p { margin: 0 0 .5rem; }
-"""
 _COSTS = {
     "dimensions": ("dim", ","),
     "index, MB": ("index_mb", ",.1f"),
@@ -40,7 +23,6 @@ _COSTS = {
     "question, ms": ("query_ms", ".1f"),
 }
 _SAID = 400
-_COLOURS = ("#2a6fb0", "#d1702a", "#3c9a5f", "#a14aa8", "#8a8a30", "#b03a48")
 
 
 def page(result: Result) -> str:
@@ -50,7 +32,7 @@ def page(result: Result) -> str:
         MissingExtra: matplotlib is not installed.
     """
     parts = [
-        *_head(f"{result['dataset']}: evaluation"),
+        *opening(f"{result['dataset']}: evaluation"),
         f"<h1>{escape(result['dataset'])}</h1>",
         f"<p class=dim>{_asked(result)} · {escape(result['date'])} · "
         + " · ".join(f"{escape(k)}: {escape(v)}" for k, v in result["settings"].items())
@@ -78,12 +60,12 @@ def _similarity(result: Result) -> list[str]:
     figures, each = result["similarity"], result["per_question"]["similarity"].values()
 
     def cloud(axes: "Axes") -> None:
-        axes.scatter([score for score, _ in each], [said for _, said in each], s=10, alpha=0.4, color=_COLOURS[0])
+        axes.scatter([score for score, _ in each], [said for _, said in each], s=10, alpha=0.4, color=cycle(1)[0])
         axes.set(xlabel="people's score", ylabel="cosine", title="Pairs of sentences")
 
     rows = [[name.capitalize(), cell(figures[name])] for name in ("spearman", "pearson")]
     note = "<p class=dim>Correlation of the encoder's cosines with people's scores, -1 to 1.</p>"
-    return [_table(["", "correlation"], rows), note, f'<div class="plots"><figure>{_svg(cloud)}</figure></div>']
+    return [table(["", "correlation"], rows), note, f'<div class="plots"><figure>{svg(cloud)}</figure></div>']
 
 
 def lab_page(result: Result) -> str:
@@ -106,7 +88,7 @@ def lab_page(result: Result) -> str:
     notes = [f"<p class=dim>{escape(row['name'])}: {escape(row['note'])}</p>" for row in rows if row["note"]]
 
     def speed_plot(axes: "Axes") -> None:
-        for colour, row in zip(_cycle(len(rows)), rows, strict=True):
+        for colour, row in zip(cycle(len(rows)), rows, strict=True):
             at = max(row["query_ms"], 0.01), row["metrics"]["ndcg@10"]
             axes.scatter(*at, s=60, color=colour)
             axes.annotate(shortened(row["name"]), at, xytext=(6, 5), textcoords="offset points")
@@ -116,40 +98,23 @@ def lab_page(result: Result) -> str:
 
     return "\n".join(
         [
-            *_head(f"{result['dataset']}: representations"),
+            *opening(f"{result['dataset']}: representations"),
             f"<h1>{escape(result['dataset'])}: representations</h1>",
             f"<p class=dim>{result['passages']:,} documents · {result['questions']:,} questions · "
             f"{escape(result['date'])}</p>",
             "<h2>What it finds, and what is alike to it</h2>",
-            _table(["", *metrics, *(f"{escape(s)}, Spearman / Pearson" for s in sets)], quality, best),
-            f'<div class="plots"><figure>{_svg(speed_plot)}</figure></div>',
+            table(["", *metrics, *(f"{escape(s)}, Spearman / Pearson" for s in sets)], quality, best),
+            f'<div class="plots"><figure>{svg(speed_plot)}</figure></div>',
             "<h2>What it costs</h2>",
-            _table(["", *_COSTS, "price of a million passages"], cost, best),
+            table(["", *_COSTS, "price of a million passages"], cost, best),
             *notes,
             "<h2>Cosine of words</h2>",
-            _table(["", "학교 · 공부", "학교 · 운동", "공부 · 운동"], words),
+            table(["", "학교 · 공부", "학교 · 운동", "공부 · 운동"], words),
             "<p class=dim>As one-hot vectors two different words have nothing in common: 0, whatever they mean. A "
             "sentence encoder knows that school, study and exercise are not strangers; how near 1 its cosines lie is "
             "its habit, so compare them within a row.</p>",
         ]
     )
-
-
-def _head(title: str) -> list[str]:
-    return [
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>",
-        '<meta name=viewport content="width=device-width"><style>' + _STYLE + "</style>",
-    ]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None = None) -> str:
-    """Cells are HTML; all columns but the first hold numbers."""
-    first, *rest = head
-    out = [f"<div class=wide><table><tr><th>{first}</th>" + "".join(f"<th class=n>{h}</th>" for h in rest) + "</tr>"]
-    for n, (name, *cells) in enumerate(rows):
-        mark = " class=best" if n == best else ""
-        out.append(f"<tr{mark}><td>{name}</td>" + "".join(f"<td class=n>{c}</td>" for c in cells) + "</tr>")
-    return "".join(out) + "</table></div>"
 
 
 def _search_tables(result: Result) -> str:
@@ -170,7 +135,7 @@ def _search_tables(result: Result) -> str:
         where = list(retrieval).index(result["default"]) if result["default"] in retrieval else None
         title = "All questions" if source == ALL else escape(source)
         head = ["mode", *shown, f"nDCG@10 against {escape(result['default'])}", "ms, p50 / p95", "a second"]
-        tables.append(f"<h3>{title}</h3>" + _table(head, rows, where))
+        tables.append(f"<h3>{title}</h3>" + table(head, rows, where))
     note = (
         "p: paired randomisation test, two-sided; a difference with p above 0.05 may be chance. Milliseconds are of "
         "one search at a time, searches a second of batches."
@@ -184,7 +149,7 @@ def _answers(answers: Mapping[str, Any]) -> str:
     rows = [
         [name.replace("_", " "), *(_shown(figures[name]) for figures in answers["sources"].values())] for name in names
     ]
-    return _table(head, rows) + f"<p class=dim>{answers['seconds_an_answer']:.2f} s an answer</p>"
+    return table(head, rows) + f"<p class=dim>{answers['seconds_an_answer']:.2f} s an answer</p>"
 
 
 def _shown(value: float | None) -> str:
@@ -195,7 +160,7 @@ def _judge(judge: Mapping[str, Any]) -> list[str]:
     sources = judge["sources"]
     rows = [[name.replace("_", " "), *map(_shown, (of[name] for of in sources.values()))] for name in sources[ALL]]
     parts = [
-        _table(["", *map(escape, sources)], rows),
+        table(["", *map(escape, sources)], rows),
         f"<p class=dim>Graded by {escape(judge['judge'])}. Refused answers are not graded; shares are of the answers "
         "with a verdict. Kappa (Cohen 1960): agreement with the rules (a right wording stands in a quote) beyond "
         "chance; 1 is all of it, 0 none.</p>",
@@ -237,7 +202,7 @@ def _plots(result: Result) -> list[str]:
     several = len(next(iter(retrieval.values()))["sources"]) > 1
 
     def speed(axes: "Axes") -> None:
-        for colour, (mode, one) in zip(_cycle(len(retrieval)), retrieval.items(), strict=True):
+        for colour, (mode, one) in zip(cycle(len(retrieval)), retrieval.items(), strict=True):
             at = one["p50_ms"], one["sources"][ALL]["ndcg@10"]
             if not at[0]:
                 continue  # brought from elsewhere, its speed unknown
@@ -247,7 +212,7 @@ def _plots(result: Result) -> list[str]:
         axes.margins(0.2)
 
     def curves(axes: "Axes") -> None:
-        for colour, (mode, one) in zip(_cycle(len(retrieval)), retrieval.items(), strict=True):
+        for colour, (mode, one) in zip(cycle(len(retrieval)), retrieval.items(), strict=True):
             recall = [one["sources"][ALL][f"recall@{k}"] for k in CURVE]
             axes.plot(CURVE, recall, marker="o", markersize=3, color=colour, label=mode)
         axes.set(xlabel="k", ylabel="recall@k", title="Recall of the first k documents")
@@ -256,7 +221,7 @@ def _plots(result: Result) -> list[str]:
     def bars(axes: "Axes") -> None:
         sources = [s for s in next(iter(retrieval.values()))["sources"] if s != ALL]
         width = 0.8 / len(retrieval)
-        for n, (colour, (mode, one)) in enumerate(zip(_cycle(len(retrieval)), retrieval.items(), strict=True)):
+        for n, (colour, (mode, one)) in enumerate(zip(cycle(len(retrieval)), retrieval.items(), strict=True)):
             heights = [one["sources"][s]["ndcg@10"] for s in sources]
             axes.bar([i + n * width for i in range(len(sources))], heights, width, color=colour, label=mode)
         axes.set_xticks([i + 0.4 - width / 2 for i in range(len(sources))], sources)
@@ -264,29 +229,4 @@ def _plots(result: Result) -> list[str]:
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 
     drawn = [speed, curves, *([bars] if several else [])]
-    return [f"<figure>{_svg(draw)}</figure>" for draw in drawn]
-
-
-def _cycle(count: int) -> list[str]:
-    return [_COLOURS[n % len(_COLOURS)] for n in range(count)]
-
-
-def _svg(draw: "Callable[[Axes], None]") -> str:
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtra("the report's plots", "measure") from error
-    # Text stays text: the reader's own fonts show it, Hangul too, and the file is a tenth as large.
-    with matplotlib.rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "damda"}):
-        figure = Figure(figsize=(5.2, 3.6), layout="constrained")
-        axes = figure.subplots()
-        axes.spines[["top", "right"]].set_visible(False)
-        draw(axes)
-        out = io.StringIO()
-        with warnings.catch_warnings():
-            # Its own font, which it measures text with, lacks Hangul; the reader's fonts have it.
-            warnings.filterwarnings("ignore", message="Glyph .* missing")
-            figure.savefig(out, format="svg", metadata={"Date": None})
-    whole = out.getvalue()
-    return re.sub(r"<metadata>.*?</metadata>", "", whole[whole.index("<svg") :], flags=re.DOTALL)
+    return [f"<figure>{svg(draw)}</figure>" for draw in drawn]

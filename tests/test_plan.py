@@ -1,0 +1,343 @@
+"""What is known of a model before it is loaded: its shape, the memory it takes, how fast it can be at most."""
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_gguf import string, tensor, written
+from typer.testing import CliRunner
+
+from damda.cli import commands
+from damda.compress import machine, memory, roofline
+from damda.compress.roofline import PUBLISHED, Device
+from damda.compress.shape import shape
+from damda.errors import ConfigError, WeightsError
+
+LLAMA_8B = {
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "max_position_embeddings": 131072,
+    "tie_word_embeddings": False,
+}
+"""Llama 3.1 8B, which has 8,030,261,248 weights."""
+
+
+def config(folder: Path, **changed: Any) -> Path:  # noqa: ANN401  JSON
+    folder.mkdir(exist_ok=True)
+    path = folder / "config.json"
+    path.write_text(json.dumps({key: value for key, value in {**LLAMA_8B, **changed}.items() if value is not None}))
+    return path
+
+
+def fact(name: str, value: int) -> bytes:
+    return string(name) + struct.pack("<II", 4, value)
+
+
+def tiny_gguf(path: Path, *more: bytes, architecture: str = "llama", layers: int = 6) -> Path:
+    facts = {"block_count": layers, "embedding_length": 64, "attention.head_count": 4, "context_length": 2048}
+    said = [fact(f"{architecture}.{name}", value) for name, value in facts.items()]
+    named = string("general.architecture") + struct.pack("<I", 8) + string(architecture)
+    tensors = (
+        tensor("token_embd.weight", (64, 1000), 8),
+        tensor("blk.0.attn_q.weight", (64, 64), 2),
+        tensor("blk.0.attn_norm.weight", (64,), 0),
+    )
+    path.write_bytes(written(named, *said, *more, tensors=tensors))
+    return path
+
+
+# --- shapes
+
+
+def test_a_config_alone(tmp_path: Path) -> None:
+    found = shape(config(tmp_path / "llama"))
+    assert found.counts.all == 8_030_261_248
+    assert found.name == "llama" and found.attention == "grouped-query, 32 over 8" and not any(found.windows)
+    assert shape(tmp_path / "llama") == found, "its folder does as well"
+    assert found.multiplied == found.counts.linear + found.counts.head, "a table that is looked up is not multiplied"
+
+
+def test_weights_beside_it_are_counted(tmp_path: Path) -> None:
+    path = config(tmp_path / "odd", model_type="odd", tie_word_embeddings=True)
+    with pytest.raises(ConfigError, match="how many weights a odd has"):
+        shape(path)
+    about: dict[str, Any] = {
+        "__metadata__": {"format": "pt"},
+        "model.embed_tokens.weight": {"dtype": "F32", "shape": [1000, 64], "data_offsets": [0, 0]},
+        "lm_head.weight": {"dtype": "F32", "shape": [1000, 64], "data_offsets": [0, 0]},
+        "model.layers.0.mlp.experts.0.up_proj.weight": {"dtype": "F32", "shape": [64, 128], "data_offsets": [0, 0]},
+        "model.layers.0.self_attn.q_proj.weight": {"dtype": "F32", "shape": [64, 64], "data_offsets": [0, 0]},
+        "model.norm.weight": {"dtype": "F32", "shape": [64], "data_offsets": [0, 0]},
+    }
+    header = json.dumps(about).encode()
+    (path.parent / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    of = shape(path).counts
+    assert (of.table, of.head, of.linear, of.small, of.experts) == (64_000, 0, 64 * 192, 64, 64 * 128)
+    (path.parent / "model.safetensors").write_bytes(struct.pack("<Q", 500) + header[:20])
+    with pytest.raises(WeightsError, match=r"model\.safetensors ends in the middle"):
+        shape(path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "full"),
+    [
+        ({}, 6),
+        ({"sliding_window": 512}, 0),
+        ({"sliding_window": 512, "use_sliding_window": False}, 6),
+        ({"sliding_window": 512, "sliding_window_pattern": 3}, 2),
+        ({"sliding_window": 512, "layer_types": ["sliding_attention"] * 5 + ["full_attention"]}, 1),
+    ],
+)
+def test_windows_of_a_config(tmp_path: Path, changed: dict[str, Any], full: int) -> None:
+    found = shape(config(tmp_path / "m", num_hidden_layers=6, **changed))
+    assert found.windows.count(0) == full and set(found.windows) <= {0, 512}
+
+
+def test_a_text_model_inside_of_another(tmp_path: Path) -> None:
+    path = config(tmp_path / "sees")
+    path.write_text(json.dumps({"model_type": "gemma3", "text_config": LLAMA_8B}))
+    assert shape(path).layers == 32 and shape(path).architecture == "llama"
+
+
+def test_a_gguf(tmp_path: Path) -> None:
+    found = shape(tiny_gguf(tmp_path / "tiny.gguf"))
+    assert (found.name, found.layers, found.kv_heads[0], found.key_dim, found.vocabulary) == ("tiny", 6, 4, 16, 1000)
+    assert found.attention == "multi-head" and found.context == 2048
+    assert memory.stored(found) == 64_000 * 34 / 32 + 64 * 64 * 18 / 32 + 64 * 4
+    windowed = tiny_gguf(tmp_path / "g.gguf", fact("gemma3.attention.sliding_window", 512), architecture="gemma3")
+    assert shape(windowed).windows == (512,) * 5 + (0,), "llama.cpp knows this one's pattern"
+    unknown = tiny_gguf(tmp_path / "n.gguf", fact("new.attention.sliding_window", 512), architecture="new")
+    assert shape(unknown).windows == (0,) * 6, "never too little"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"kv_lora_rank": 512}, "something else than keys and values"),
+        ({"num_hidden_layers": None}, "doesn't say num_hidden_layers"),
+        ({"vocab_size": "many"}, "doesn't say vocab_size"),
+        ({"model_type": "gpt2"}, r"put its \.safetensors beside it"),
+    ],
+)
+def test_what_can_not_be_planned(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        shape(config(tmp_path / "m", **changed))
+
+
+def test_what_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"config\.json can't be read"):
+        shape(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(WeightsError, match="no JSON"):
+        shape(tmp_path)
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(WeightsError, match="no config"):
+        shape(tmp_path)
+    with pytest.raises(ConfigError, match="is no model"):
+        shape(tmp_path / "model.bin")
+    mamba = tiny_gguf(tmp_path / "m.gguf", fact("mamba.ssm.state_size", 16), architecture="mamba")
+    with pytest.raises(ConfigError, match="mamba keeps something else"):
+        shape(mamba)
+
+
+# --- memory
+
+
+SMOLLM2 = {
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "vocab_size": 49152,
+    "tie_word_embeddings": True,
+}
+GEMMA3 = {
+    "model_type": "gemma3_text",
+    "hidden_size": 640,
+    "intermediate_size": 2048,
+    "num_hidden_layers": 18,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 1,
+    "head_dim": 256,
+    "vocab_size": 262144,
+    "sliding_window": 512,
+    "_sliding_window_pattern": 6,
+    "tie_word_embeddings": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "context", "requests", "kind", "windowed", "mebibytes"),
+    [
+        (SMOLLM2, 4096, 1, "f16", True, 90.0),
+        (SMOLLM2, 1000, 2, "f16", True, 45.0),
+        (SMOLLM2, 4096, 1, "q8_0", True, 47.81),
+        (SMOLLM2, 2048, 3, "q4_0", True, 37.97),
+        (GEMMA3, 4096, 1, "f16", True, 27.0),
+        (GEMMA3, 1000, 2, "f16", True, 36.0),
+        (GEMMA3, 4096, 1, "q8_0", True, 14.35),
+        (GEMMA3, 4096, 1, "f16", False, 72.0),
+        (GEMMA3, 2048, 3, "q4_0", True, 17.72),
+    ],
+)
+def test_a_cache_is_what_llama_cpp_says_it_allocates(
+    tmp_path: Path, model: dict[str, Any], context: int, requests: int, kind: str, windowed: bool, mebibytes: float
+) -> None:
+    """Its own log, of SmolLM2-135M and Gemma-3-270M; test_llama_plan.py reads it anew."""
+    found = shape(config(tmp_path / "m", **model))
+    assert memory.cache(found, context, requests, kind, windowed=windowed) / 2**20 == pytest.approx(mebibytes, abs=0.01)
+
+
+def test_what_it_would_take_otherwise(tmp_path: Path) -> None:
+    found = shape(config(tmp_path / "m"))
+    assert memory.a_token(found) == 131_072
+    for heads, times in ((32, 4), (8, 1), (1, 1 / 8)):
+        assert memory.a_token(memory.had_it_been(found, heads)) == 131_072 * times
+    assert memory.had_it_been(found, 1).attention == "multi-query"
+
+
+def test_what_is_read_ends_with_the_window(tmp_path: Path) -> None:
+    found = shape(config(tmp_path / "m", **GEMMA3))
+    assert memory.looked_at(found, 400) == 400 * memory.a_token(found)
+    assert memory.looked_at(found, 2000) == memory.a_token(found) / 18 * (15 * 512 + 3 * 2000)
+
+
+def test_methods_leave_what_they_leave(tmp_path: Path) -> None:
+    found = shape(config(tmp_path / "m", **GEMMA3))
+    of, sizes = found.counts, {method: memory.weights(found, method) for method in memory.METHODS}
+    assert sizes["f32"] == 4 * of.all and sizes["f16"] == 2 * (of.all - of.small) + 4 * of.small
+    assert sizes["int8"] == of.linear + 2 * of.table + 4 * of.small, "most of Gemma 270M is its table, which stays"
+    assert sizes["gguf:Q4_0"] < sizes["nf4"] < sizes["int8"] < sizes["f16"]
+
+
+# --- speed
+
+HALF = Device("half", 16e9, 100e9, 1e12, "made up")
+
+
+def loaded(tmp_path: Path, **changed: Any) -> roofline.Load:  # noqa: ANN401  JSON
+    return roofline.load(shape(config(tmp_path / "m", **changed)), 4096)
+
+
+def test_small_batches_wait_for_memory_and_large_ones_for_arithmetic(tmp_path: Path) -> None:
+    one, device = roofline.load(shape(config(tmp_path / "m")), 512), PUBLISHED[-1]
+    turn, what = roofline.turns(one, device)
+    assert what == "arithmetic" and 100 < turn < 1000
+    reading, multiplying = roofline.step(one, device, 1)
+    assert reading > 50 * multiplying
+    for batch in (int(turn * 0.9), int(turn * 1.1) + 1):
+        reading, multiplying = roofline.step(one, device, batch)
+        assert (reading > multiplying) == (batch < turn)
+    assert roofline.decode(one, device, 8) == pytest.approx(8 * roofline.decode(one, device, 1), rel=0.2)
+
+
+def test_long_contexts_are_all_reading(tmp_path: Path) -> None:
+    """With one head of keys and values a query, more requests are soon only more to read."""
+    one, device = roofline.load(shape(config(tmp_path / "m", num_key_value_heads=32)), 16_384), PUBLISHED[-1]
+    turn, what = roofline.turns(one, device)
+    assert what == "caches" and turn == pytest.approx(one.read / memory.looked_at(one.shape, 8192))
+    assert 1 < roofline.best(one, device) <= turn
+    gained = roofline.decode(one, device, 2 * round(turn)) / roofline.decode(one, device, round(turn))
+    assert gained == pytest.approx(4 / 3, rel=0.1)
+
+
+def test_what_fits(tmp_path: Path) -> None:
+    one = loaded(tmp_path)
+    h100, t4 = (next(d for d in PUBLISHED if d.name == name) for name in ("H100", "T4"))
+    assert one.weights == pytest.approx(16.06e9, rel=0.01) and one.a_request == 512 * 2**20
+    assert roofline.fits(one, h100) == int((0.9 * 80e9 - one.weights) / 2**29)
+    assert roofline.fits(one, t4) == 0 and roofline.best(one, t4) == 0 and roofline.table(one, t4) == []
+    assert roofline.best(one, h100) == 32, "caches are more to read than the weights from 56 on"
+    smaller = roofline.load(one.shape, 4096, "gguf:Q4_K_M", "q8_0")
+    assert roofline.fits(smaller, t4) == int((0.9 * 16e9 - smaller.weights) / (512 * 2**20 * 17 / 32))
+
+
+def test_a_table_that_is_looked_up_is_not_read(tmp_path: Path) -> None:
+    one = loaded(tmp_path)
+    assert one.weights - one.read == pytest.approx(2 * one.shape.counts.table, rel=0.001)
+    tied = roofline.load(shape(config(tmp_path / "tied", **SMOLLM2)), 4096)
+    assert tied.weights == tied.read
+
+
+def test_prompts_are_arithmetic(tmp_path: Path) -> None:
+    one = loaded(tmp_path)
+    assert roofline.prefill(one, HALF) == pytest.approx(1e12 / (2 * one.shape.multiplied), rel=0.1)
+
+
+# --- this machine
+
+
+@pytest.mark.parametrize("library", [True, False])
+def test_this_machine_is_measured(monkeypatch: pytest.MonkeyPatch, library: bool) -> None:
+    monkeypatch.setattr(machine, "_SECONDS", 0.01)
+    if not library:
+        monkeypatch.setattr(machine, "_library", lambda: None)
+    elif machine._library() is None:
+        pytest.skip("xllamacpp is not installed")
+    found = machine.measured(2)
+    assert ("Q4_0 products of llama.cpp" in found.source) == library
+    assert 1e8 < found.bandwidth < 1e13 and found.bandwidth < found.flops < 1e15 and found.memory > 1e8
+
+
+def test_forms_that_no_kernel_is_known_of() -> None:
+    with pytest.raises(ConfigError, match="form 99"):
+        machine.measured(99)
+    assert machine.form([(0, 10), (8, 500), (12, 90)]) == 8 and machine.form([]) == 1
+    assert {machine.form([], method) for method in memory.METHODS} <= set(memory.BLOCKS)
+
+
+# --- the command
+
+
+OTHERWISE = ("multi-head", "multi-query")  # it is grouped by eight as it is
+
+
+def run(*words: str, code: int = 0) -> str:
+    done = CliRunner().invoke(commands(), ["plan", *words])
+    assert done.exit_code == code, (done.output, done.exception)
+    return done.stdout if code == 0 else done.output
+
+
+def test_a_plan(tmp_path: Path) -> None:
+    path = str(config(tmp_path / "llama"))
+    said = run(path, "--device", "L4", "--device", "h100", "--method", "gguf:Q4_K_M")
+    assert "8,030,261,248 weights" in said and "grouped-query, 32 over 8" in said and "128.0" in said
+    made = json.loads(run(path, "--device", "H100", "--json"))
+    (fit,) = made["fits"]
+    assert fit["requests"] == 104 and fit["best"] == 32 and made["caches"][0]["request"]["f16"] == 2**29
+    assert [one["name"] for one in made["caches"]] == ["as it is", *(f"if {name}" for name in OTHERWISE)]
+    assert json.loads(run(path, "--device", "T4", "--json"))["fits"][0]["decode"] == []
+
+
+def test_a_page(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra measure")
+    path = str(config(tmp_path / "<llama>"))
+    run(path, "--device", "L4", "--device", "T4", "--report", str(tmp_path / "plan.html"), "--quiet")
+    page = (tmp_path / "plan.html").read_text()
+    assert page.count("<svg") == 2 and "&lt;llama&gt;" in page and "<llama>" not in page and "<script" not in page
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--method", "q5"), "none of f32"),
+        (("--kv", "f8"), "none of f16"),
+        (("--device", "B9000"), "none of this, t4"),
+    ],
+)
+def test_what_is_not_known_is_named(tmp_path: Path, words: tuple[str, str], said: str) -> None:
+    output = run(str(config(tmp_path / "m")), *words, code=2)
+    assert said in " ".join(output.replace("│", " ").split())
+
+
+def test_no_such_model() -> None:
+    with pytest.raises(ConfigError, match="'nothing' is no model: give smollm2-135m"):
+        CliRunner().invoke(commands(), ["plan", "nothing"], catch_exceptions=False)
