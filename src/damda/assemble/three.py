@@ -95,7 +95,7 @@ def compare_three(
         last = TUNED if tuned is not None else BASE
         for name, one in opened.items():
             found |= {f"{name}, {mode}": _searched(one.kb, asked, mode, progress) for mode in MODES}
-            index_mb[name] = tables.sizes(one.kb.home / TABLES).get(one.kb.fingerprint, 0) / 1e6
+            index_mb[name] = tables.present(one.kb.home / TABLES, one.kb.fingerprint) / 1e6
         if reranker is not None:
             for mode in MODES:
                 ordered = Ordered(opened[last].kb, _cross_encoder(reranker, settings, mode), top)

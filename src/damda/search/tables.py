@@ -34,6 +34,20 @@ def sizes(folder: Path) -> dict[str, int]:
     return found
 
 
+def present(folder: Path, fingerprint: str) -> int:
+    """Bytes of the tables as they are now, without the versions that are kept for a while for those who read them.
+
+    Raises:
+        StoreError: they can't be read.
+    """
+    import lancedb
+
+    with reported("reading", folder):
+        connection = lancedb.connect(folder)
+        names = [path.stem for path in folder.glob(f"*-{fingerprint}{_ENDING}")]
+        return sum(int(connection.open_table(name).stats()["total_bytes"]) for name in names)
+
+
 def size_of(path: Path) -> int:
     """Bytes of a file, or of all files in a folder. What vanishes while it is counted has none."""
     total = 0
