@@ -14,7 +14,7 @@ from damda.assemble import tuned
 from damda.cli import commands
 from damda.errors import ConfigError
 from damda.tune import make_encoder, manifest
-from damda.tune.verdict import Change, Verdict
+from damda.tune.verdict import LEAST, Change, Verdict
 
 torch = pytest.importorskip("torch", reason="needs the extra tune")
 import tiny_models  # noqa: E402
@@ -52,7 +52,7 @@ def test_documents_to_a_verdict(documents: Path, encoder: Path, monkeypatch: pyt
     monkeypatch.setattr(make_encoder, "ranked", lambda *_: next(scores))
     judged = tune(encoder)
     aim = judged["verdict"]["aim"]
-    assert aim["count"] >= make_encoder.LEAST and 0 < aim["before"] <= 1 and 0 < aim["after"] <= 1
+    assert aim["count"] >= LEAST and 0 < aim["before"] <= 1 and 0 < aim["after"] <= 1
     assert judged["adopted"] == judged["verdict"]["adopt"], "what is better is adopted, what is not is not"
     names = [one["name"] for one in judged["verdict"]["guarded"]]
     assert any("English" in name for name in names) and any("Korean" in name for name in names)

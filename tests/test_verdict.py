@@ -1,6 +1,7 @@
 """What is adopted, and each way of not being."""
 
-from damda.tune.verdict import Change, change, decide
+from damda.measure.dataset import Question
+from damda.tune.verdict import Change, by_source, change, decide
 
 BETTER = Change("nDCG@10, held-out", 200, 0.80, 0.85, 0.001)
 SAME = Change("English", 100, 0.60, 0.59, 0.4)
@@ -50,3 +51,17 @@ def test_a_change_pairs_the_same_questions() -> None:
     assert change("aim", after, before).worse
     small = change("aim", {"a": 0.0, "b": 0.0}, {"a": 1.0, "b": 1.0})
     assert not small.better and decide(small, []).adopt is False, "of two questions nobody can tell"
+
+
+def test_what_helps_the_many_may_harm_the_few() -> None:
+    sizes = {"many": 300, "few": 40, "hardly any": 5}
+    asked = [Question(f"{of} {n}", "?", frozenset("d"), source=of) for of, count in sizes.items() for n in range(count)]
+    before = {one.id: 0.5 for one in asked}
+    after = {one.id: 0.2 if one.source == "few" else 0.6 for one in asked}
+    few, many = by_source("nDCG", asked, before, after)
+    assert (few.name, few.count, many.name, many.count) == ("nDCG of few", 40, "nDCG of many", 300)
+    assert few.worse and many.better
+    found = decide(change("nDCG", before, after), [few, many])
+    assert found.aim.better and not found.adopt and "of few" in found.reasons[0]
+    alone = [{one.id: of[one.id] for one in asked[:300]} for of in (before, after)]
+    assert by_source("nDCG", asked[:300], *alone) == [], "one source is all there is"

@@ -14,13 +14,14 @@ from damda.knowledge import KnowledgeBase
 from damda.measure.dataset import Question
 from damda.measure.evaluate import sample
 from damda.tune import fusion
-from damda.tune.make_encoder import LEAST, judge
+from damda.tune.make_encoder import judge
 from damda.tune.split import by_document
-from damda.tune.verdict import Change, Verdict, change, decide
+from damda.tune.verdict import LEAST, Change, Verdict, change, decide
 from damda.types import Progress
 
-_READ = 500
-"""Questions of each half, at most, that the threshold is learnt from, and judged by: their passages are read twice."""
+_READ = 250
+"""Questions of each source in each half, at most, that the threshold is learnt from, and judged by: the passages of
+each are read twice."""
 
 
 @dataclass(frozen=True, slots=True)

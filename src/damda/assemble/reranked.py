@@ -21,7 +21,7 @@ from damda.tune.make_encoder import enough_to_judge, judged
 from damda.tune.make_reranker import Making, Order, Plan
 from damda.tune.split import by_document
 from damda.tune.train import Estimate
-from damda.tune.verdict import METRIC, Change, Verdict, change, decide
+from damda.tune.verdict import METRIC, Change, Verdict, by_source, change, decide
 from damda.types import Answer, Hit, Mode, Progress, Reranker
 
 if TYPE_CHECKING:
@@ -141,8 +141,11 @@ def _judged(kb: KnowledgeBase, settings: Settings, order: Order, progress: Progr
     reranker = _unhurried(settings, changes)
     before = searched(kb, order.parts.held_out, "hybrid", progress, depth=10)
     after = searched(Ordered(kb, reranker, plan.top), order.parts.held_out, "hybrid", progress, depth=10)
-    aim = change(f"{METRIC}, reranked, held-out questions", before.values[METRIC], after.values[METRIC])
-    guarded = [_guarded(name, task, settings, reranker, plan.top, progress) for name, task in plan.checks if task.asked]
+    name, values = f"{METRIC}, reranked, held-out questions", (before.values[METRIC], after.values[METRIC])
+    aim, guarded = change(name, *values), by_source(name, order.parts.held_out, *values)
+    guarded += [
+        _guarded(name, task, settings, reranker, plan.top, progress) for name, task in plan.checks if task.asked
+    ]
     verdict = _in_time(decide(aim, guarded), before, after)
     manifest.write(order.out, judged(about, verdict))
     if adopt and verdict.adopt:

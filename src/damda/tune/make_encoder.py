@@ -26,13 +26,10 @@ from damda.tune.manifest import Data, Manifest, Parent
 from damda.tune.mine import Finds, Mined, mine
 from damda.tune.split import Parts, by_document, leaks
 from damda.tune.train import Estimate, Recipe, Trained
-from damda.tune.verdict import METRIC, Change, Verdict, change, decide
+from damda.tune.verdict import LEAST, METRIC, Change, Verdict, by_source, change, decide
 from damda.types import Encoder, Mode, Progress
 
 ADAPTER = "adapter.npy"
-LEAST = 20
-"""Held-out questions below which no test could tell a gain from chance."""
-
 LEAST_KEPT = 5
 """Validation questions below which a training can't be told when to stop."""
 
@@ -253,7 +250,8 @@ def judge(
     values = [
         searched(kb, held_out, mode, progress, depth=10, metrics=(METRIC,)).values[METRIC] for kb in (before, after)
     ]
-    return decide(change(f"{METRIC} of {mode}, held-out questions", *values), guarded)
+    name = f"{METRIC} of {mode}, held-out questions"
+    return decide(change(name, *values), [*by_source(name, held_out, *values), *guarded])
 
 
 def judged(made: Manifest, verdict: Verdict) -> Manifest:

@@ -6,10 +6,14 @@ Knows: figures by question before and after, which difference is more than chanc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from damda.measure.dataset import Question
 from damda.measure.retrieval import paired_p
 
 METRIC = "ndcg@10"
 """What has to get better."""
+
+LEAST = 20
+"""Questions below which no test could tell a gain from chance."""
 
 LEVEL = 0.05
 """p below which a difference is taken to be more than chance."""
@@ -57,6 +61,20 @@ def change(name: str, before: Mapping[str, float], after: Mapping[str, float]) -
     if not old:
         return Change(name, 0, 0.0, 0.0, 1.0)
     return Change(name, len(old), sum(old) / len(old), sum(new) / len(new), paired_p(new, old))
+
+
+def by_source(
+    name: str, asked: Sequence[Question], before: Mapping[str, float], after: Mapping[str, float]
+) -> list[Change]:
+    """The same for each source that has enough questions, where there are several: what helps the many may harm the
+    few."""
+    found = []
+    for source in sorted({question.source for question in asked}):
+        ids = [question.id for question in asked if question.source == source and question.id in before]
+        if LEAST <= len(ids) < len(before):
+            old, new = ({one: values[one] for one in ids} for values in (before, after))
+            found.append(change(f"{name} of {source}", old, new))
+    return found
 
 
 def decide(aim: Change, guarded: Sequence[Change]) -> Verdict:
