@@ -14,7 +14,7 @@ from damda.config import Settings, changed
 from damda.knowledge import KnowledgeBase
 from damda.measure import lab
 from damda.measure.dataset import write_lines
-from damda.measure.evaluate import Asked, Found, searched
+from damda.measure.evaluate import Asked, Found, sample, searched
 from damda.search.rerank import in_order
 from damda.tune import blend, manifest
 from damda.tune.make_encoder import enough_to_judge, judged
@@ -31,7 +31,7 @@ BUDGET = 0.3
 """Seconds that putting the hits of one question in order may take, at the median."""
 
 ASKED = 400
-"""Validation questions, at most, that the blend is learnt from: each has all of its hits read."""
+"""Validation questions of each source, at most, that the blend is learnt from: each has all of its hits read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def _judged(kb: KnowledgeBase, settings: Settings, order: Order, progress: Progr
         "rerank.weight": 0.0,
         "rerank.ceiling": None,
     }
-    seen = blend.read(kb, _unhurried(settings, changes), order.parts.validation[:ASKED], plan.top, progress)
+    seen = blend.read(kb, _unhurried(settings, changes), sample(order.parts.validation, ASKED), plan.top, progress)
     learnt = blend.learn(seen)
     changes |= {"rerank.weight": learnt.weight, "rerank.ceiling": learnt.ceiling}
     about = replace(
