@@ -23,6 +23,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import peer_tables
 import serve_tables
+import tune_tables
 from pydantic.fields import FieldInfo
 from typer.main import get_command
 
@@ -258,6 +259,16 @@ FIGURES = (
         "심어 둔 지시문: 보통 문단을 잘못 짚은 비율",
     ),
     (
+        "tune-reranker.result.verdict.aim.before",
+        "nDCG@10 of the hybrid on held-out questions of klue-mrc-train and tydiqa-goldp-ko-train",
+        "따로 둔 klue-mrc-train, tydiqa-goldp-ko-train 질문에서 hybrid의 nDCG@10",
+    ),
+    (
+        "tune-reranker.result.verdict.aim.after",
+        "the same with a cross-encoder that `damda tune reranker` made of 2,454 others",
+        "다른 질문 2,454개로 `damda tune reranker`가 만든 크로스 인코더를 더했을 때",
+    ),
+    (
         "classifier.toxic_ko.trained on the first half, measured on the second.auc.value",
         "classifier: AUC on toxic comments, trained on the other half",
         "분류기: 악성 댓글 AUC(다른 절반으로 학습)",
@@ -343,7 +354,7 @@ def _other(results: Mapping[str, Any], words: Mapping[str, str], language: int) 
         for step in key.split("."):
             value = value.get(step) if isinstance(value, dict) else None
         if isinstance(value, int | float):
-            rows.append([labels[language], f"{value:,}"])
+            rows.append([labels[language], f"{round(value, 4):,}"])
     return f"{words['other']}\n\n{table((words['what'], words['figure']), rows, 1)}" if rows else ""
 
 
@@ -392,6 +403,7 @@ def pages() -> dict[Path, str]:
     tables = {path: numbers(language) for path, language in readmes.items()}
     tables[ROOT / "docs" / "peers.md"] = peer_tables.tables(RESULTS, table)
     tables[ROOT / "docs" / "serving.md"] = serve_tables.tables(RESULTS, table)
+    tables[ROOT / "docs" / "tuning.md"] = tune_tables.tables(RESULTS, table)
     made = {path: with_numbers(path.read_text(encoding="utf-8"), text) for path, text in tables.items()}
     return made | {ROOT / "docs" / "settings.md": settings_page(), ROOT / "docs" / "cli.md": cli_page()}
 
