@@ -5,6 +5,9 @@ python benchmarks/tune.py encoder DATA --home HOME
 python benchmarks/tune.py fusion DATA --home HOME
 python benchmarks/tune.py reranker DATA --home HOME
 python benchmarks/tune.py compare DATA --home HOME
+python benchmarks/tune.py examples DATA --home HOME
+
+The last one compares what was tuned on ko_qa on the example documents, which it has never seen.
 
 DATA has the folders ko_sts, ko_nli and ko_qa. HOME keeps the index, what is trained and what is adopted: a command
 that was interrupted goes on there, and a later one starts from what an earlier one has adopted. What stands behind
@@ -21,7 +24,10 @@ from typing import Any
 
 import machine
 
-STEPS = ("sts", "encoder", "fusion", "reranker", "compare")
+from damda.assemble.three import newest
+
+STEPS = ("sts", "encoder", "fusion", "reranker", "compare", "examples")
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def main() -> None:
@@ -31,7 +37,8 @@ def main() -> None:
     arguments.add_argument("--home", type=Path, required=True)
     arguments.add_argument("more", nargs="*", help="behind --: handed to the command")
     given = arguments.parse_args()
-    words = ["tune", given.step, *options(given.step, given.data, given.home), *given.more]
+    command = "compare" if given.step == "examples" else given.step
+    words = ["tune", command, *options(given.step, given.data, given.home), *given.more]
     begun = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", "from damda.cli import main; main()", *words, "--json"],
@@ -49,6 +56,10 @@ def main() -> None:
 
 def options(step: str, data: Path, home: Path) -> list[str]:
     """Of one command."""
+    if step == "examples":
+        tuned, cross = (newest(home, kind) for kind in ("encoder", "reranker"))
+        words = [str(EXAMPLES / "documents"), "--questions", str(EXAMPLES / "questions.jsonl"), "--synthesise", "400"]
+        return [*words, "--all", "--home", str(home / "examples"), "--encoder", str(tuned), "--reranker", str(cross)]
     if step != "sts":
         return [str(data / "ko_qa"), "--home", str(home)]
     sts, nli = data / "ko_sts", data / "ko_nli"

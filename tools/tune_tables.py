@@ -14,19 +14,25 @@ Table = Callable[[Sequence[str], Sequence[Sequence[str]], int], str]
 
 METRICS = ("hit@1", "hit@10", "mrr@10", "ndcg@10")
 ALL = "all"
+SIDE_BY_SIDE = {
+    "compare": "Side by side, on questions of documents that were held out:",
+    "examples": "The same models on the example documents, of which they have seen nothing:",
+}
 
 
 def tables(results: Path, table: Table) -> str:
     """All tables that there are figures for."""
     found = {path.stem.removeprefix("tune-"): _read(path) for path in sorted(results.glob("tune-*.json"))}
-    verdicts = [row for name, one in found.items() if name != "compare" for row in _verdict(name, one)]
+    beside = {name: title for name, title in SIDE_BY_SIDE.items() if name in found}
+    judged = {name: one for name, one in found.items() if name not in SIDE_BY_SIDE}
+    verdicts = [row for name, one in judged.items() for row in _verdict(name, one)]
     parts = []
     if verdicts:
         parts.append("On the shared data, before and after; `adopted` is what damda decided by it:")
         parts.append(table(("", "of", "before", "after", "p"), verdicts, 4))
-        parts += [_how(name, one) for name, one in found.items() if name != "compare"]
-    if "compare" in found:
-        parts += [_beside(found["compare"]["result"], table), _how("compare", found["compare"])]
+        parts += [_how(name, one) for name, one in judged.items()]
+    for name, title in beside.items():
+        parts += [title, _beside(found[name]["result"], table), _how(name, found[name])]
     return "\n\n".join(parts) or "Not measured yet."
 
 
@@ -88,7 +94,7 @@ def _beside(result: Mapping[str, Any], table: Table) -> str:
     random = costs["random_negatives"]
     told = ", ".join(f"{name} {value:.3f}" for name, value in random["spearman"].items())
     note = fill(
-        f"{result['questions']:,} held-out questions. Right and random passages told apart, Spearman with 0/1 labels, "
+        f"{result['questions']:,} questions. Right and random passages told apart, Spearman with 0/1 labels, "
         f"of at most {random['ceiling']}: {told}.",
         112,
     )
