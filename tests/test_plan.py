@@ -10,7 +10,7 @@ from test_gguf import string, tensor, written
 from typer.testing import CliRunner
 
 from damda.cli import commands
-from damda.compress import machine, memory, roofline
+from damda.compress import ggml, machine, memory, roofline
 from damda.compress.roofline import PUBLISHED, Device
 from damda.compress.shape import shape
 from damda.errors import ConfigError, WeightsError
@@ -279,8 +279,8 @@ def test_prompts_are_arithmetic(tmp_path: Path) -> None:
 def test_this_machine_is_measured(monkeypatch: pytest.MonkeyPatch, library: bool) -> None:
     monkeypatch.setattr(machine, "_SECONDS", 0.01)
     if not library:
-        monkeypatch.setattr(machine, "_library", lambda: None)
-    elif machine._library() is None:
+        monkeypatch.setattr(ggml, "library", lambda: None)
+    elif ggml.library() is None:
         pytest.skip("xllamacpp is not installed")
     found = machine.measured(2)
     assert ("Q4_0 products of llama.cpp" in found.source) == library

@@ -1,6 +1,6 @@
 """This machine as a device: measured with the kernels that llama.cpp runs, where it is installed.
 
-Knows: ggml through ctypes (it has no other door), NumPy where there is none. Does not know: models.
+Knows: which products to time, NumPy's where ggml's are not there. Does not know: models.
 
 Weights are read as fast as a product of one vector with a matrix larger than any cache goes, which is what a step of
 decoding consists of; arithmetic is as fast as the product of that matrix with many vectors. Both depend on the form
@@ -8,15 +8,13 @@ that the weights are stored in: unpacking four bits takes instructions.
 """
 
 import ctypes
-import importlib.util
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from damda.compress import ggml
 from damda.compress.memory import BLOCKS
 from damda.compress.roofline import Device
 from damda.errors import ConfigError
@@ -44,7 +42,7 @@ def measured(kind: int = 1) -> Device:
     if kind not in BLOCKS:
         raise ConfigError(f"weights of ggml's form {kind} are not known here: plan with --method")
     threads = cores()
-    library = _library()
+    library = ggml.library()
     if library is None:
         bandwidth, flops, source = *_numpy(), f"measured: float32 products of NumPy, {threads} threads"
     else:
@@ -92,48 +90,10 @@ def _numpy() -> tuple[float, float]:
     return matrix.nbytes / _best(lambda: matrix @ one), 2 * matrix.size * _MANY / _best(lambda: matrix @ many)
 
 
-class _Init(ctypes.Structure):
-    _fields_ = (("size", ctypes.c_size_t), ("buffer", ctypes.c_void_p), ("no_alloc", ctypes.c_bool))
-
-
-_POINTER, _LONG_INT = ctypes.c_void_p, ctypes.c_int64
-_CALLS: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
-    "ggml_cpu_init": (None, ()),
-    "ggml_init": (_POINTER, (_Init,)),
-    "ggml_new_tensor_2d": (_POINTER, (_POINTER, ctypes.c_int, _LONG_INT, _LONG_INT)),
-    "ggml_get_data": (_POINTER, (_POINTER,)),
-    "ggml_nbytes": (ctypes.c_size_t, (_POINTER,)),
-    "ggml_mul_mat": (_POINTER, (_POINTER, _POINTER, _POINTER)),
-    "ggml_new_graph": (_POINTER, (_POINTER,)),
-    "ggml_build_forward_expand": (None, (_POINTER, _POINTER)),
-    "ggml_graph_compute_with_ctx": (ctypes.c_int, (_POINTER, _POINTER, ctypes.c_int)),
-    "ggml_free": (None, (_POINTER,)),
-}
-"""ggml's functions: what they return, what they take. Source: ggml.h and ggml-cpu.h."""
-
-
-def _library() -> Any:  # noqa: ANN401  a library has no type of its own
-    """ggml as xllamacpp brings it, ready to be called; None: it is not there, or is built otherwise."""
-    found = importlib.util.find_spec("xllamacpp")
-    folders = (found.submodule_search_locations or []) if found else []
-    files = [file for folder in folders for file in sorted(Path(folder).glob("xllamacpp*.so"))]
-    if not files:
-        return None
-    try:
-        library = ctypes.CDLL(str(files[0]))
-        for name, (gives, takes) in _CALLS.items():
-            call = getattr(library, name)
-            call.restype, call.argtypes = gives, takes
-    except (OSError, AttributeError):
-        return None  # another version, or another system: NumPy measures, and `source` says so
-    library.ggml_cpu_init()
-    return library
-
-
-def _product(library: Any, kind: int, vectors: int, threads: int) -> float:  # noqa: ANN401  as above
+def _product(library: ggml.Library, kind: int, vectors: int, threads: int) -> float:
     """Seconds of a matrix of this form times so many vectors."""
     size = _WIDE * _LONG * 4 + _WIDE * vectors * 4 + _LONG * vectors * 4
-    context = library.ggml_init(_Init(size + (64 << 20), None, False))  # room for its own notes
+    context = library.ggml_init(ggml.Init(size + (64 << 20), None, False))  # room for its own notes
     if not context:
         raise MemoryError(f"{size:,} bytes to measure this machine with")
     try:
