@@ -13,7 +13,7 @@ from damda.errors import ConfigError, MissingExtra, WeightsError
 from damda.generate.gguf import Tensor, header
 from damda.types import quiet
 
-gguf = pytest.importorskip("gguf", reason="needs the extra compress")
+gguf = pytest.importorskip("gguf", reason="needs the extra tune")
 if ggml.library() is None:
     pytest.skip("needs the extra llama", allow_module_level=True)
 

@@ -57,7 +57,7 @@ def quantise(source: Path, target: Path, mix: str, progress: Progress) -> None:
         target: is overwritten; the caller sees to it that half a file is never found.
 
     Raises:
-        MissingExtra: the extras ``compress`` and ``llama`` are not installed.
+        MissingExtra: the extras ``tune`` (which brings gguf) and ``llama`` are not installed.
         ConfigError: the mix is not known, or the model's layers are of a kind whose rules are not.
         WeightsError: the source is damaged, or quantised already.
     """
@@ -118,7 +118,7 @@ def _write(source: Path, target: Path, mix: str, forms: Mapping[str, int], progr
     try:
         from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
     except ImportError as error:
-        raise MissingExtra("writing GGUF files", "compress") from error
+        raise MissingExtra("writing GGUF files", "tune") from error
     if ggml.library() is None:
         raise MissingExtra("llama.cpp's forms of weights", "llama")
     reader = GGUFReader(source)
