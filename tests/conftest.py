@@ -1,7 +1,9 @@
 """Shared fixtures, and the rule that no test talks to the network."""
 
 import os
+import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,14 @@ settings.register_profile("damda", deadline=None, database=None)
 settings.load_profile("damda")
 
 _LOCAL = ("127.", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True)
+def own_interrupt() -> Iterator[None]:
+    """What a command sets for Ctrl-C ends with the test that ran it: another may count on KeyboardInterrupt."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)
