@@ -13,8 +13,7 @@ from statistics import fmean, pstdev
 
 from damda.measure.dataset import Question
 from damda.measure.evaluate import Asked
-from damda.measure.retrieval import best_of_documents, per_query
-from damda.tune.verdict import METRIC
+from damda.tune.verdict import by_question
 from damda.types import Hit, Progress, Reranker
 
 WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 2.0)
@@ -73,8 +72,8 @@ def learn(seen: Sequence[Read]) -> Blend:
     """The weight whose gain in nDCG@10 is the surest, not the one whose mean is the highest: a small weight gains much
     for some questions and loses much for others, of which there may be more elsewhere. Of equal ones the largest, which
     changes least."""
-    before = _values(seen, None)
-    after = {weight: _values(seen, weight) for weight in WEIGHTS}
+    before = by_question((one.question, one.hits) for one in seen)
+    after = {weight: by_question((one.question, _ordered(one, weight)) for one in seen) for weight in WEIGHTS}
     sure = {weight: _sure([values[one] - before[one] for one in before]) for weight, values in after.items()}
     return Blend(
         max(reversed(WEIGHTS), key=lambda weight: sure[weight]),
@@ -93,17 +92,10 @@ def _sure(gains: Sequence[float]) -> float:
     return fmean(gains) / max(error, 1e-9)
 
 
-def _values(seen: Sequence[Read], weight: float | None) -> dict[str, float]:
-    """Question -> nDCG@10 with a weight; None: of the hits as they were found."""
-    run: dict[str, dict[str, float]] = {}
-    for one in seen:
-        hits = list(one.hits)
-        if weight is not None:
-            sums = [logit + weight * hit.score for hit, logit in zip(one.hits, one.logits, strict=True)]
-            hits = [hits[n] for n in sorted(range(len(hits)), key=lambda n: -sums[n])]
-        best = best_of_documents(hits)[:10]
-        run[one.question.id] = {document: float(-rank) for rank, (document, _) in enumerate(best)}
-    return per_query({one.question.id: one.question.relevant for one in seen}, run, (METRIC,))[METRIC]
+def _ordered(one: Read, weight: float) -> list[Hit]:
+    """The hits in the order that a weight gives."""
+    sums = [logit + weight * hit.score for hit, logit in zip(one.hits, one.logits, strict=True)]
+    return [one.hits[n] for n in sorted(range(len(sums)), key=lambda n: -sums[n])]
 
 
 def _logit(probability: float) -> float:

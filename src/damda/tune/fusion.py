@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from damda.measure.dataset import Question
 from damda.measure.evaluate import Asked
-from damda.measure.retrieval import best_of_documents, per_query
 from damda.search.hybrid import additive
-from damda.tune.verdict import METRIC
+from damda.tune.verdict import by_question
 from damda.types import Hit, Progress
 
 WORTHS = (0.0, 1.0, 2.0, 3.0, 4.5, 6.0, 7.5, 9.0, 11.0, 13.0, 16.0, 20.0, 30.0)
@@ -56,14 +55,13 @@ def worth(lists: Sequence[Lists], cosines: tuple[float, float]) -> tuple[float, 
 def fused(lists: Sequence[Lists], cosines: tuple[float, float], tried: float) -> dict[str, float]:
     """nDCG@10 by question with one worth, as the hybrid search would order the two lists."""
     fuse = additive(*cosines, tried)
-    run: dict[str, dict[str, float]] = {}
-    for one in lists:
+
+    def ordered(one: Lists) -> list[Hit]:
         hits = {hit.chunk.id: hit for hit in (*one.words, *one.vectors)}
         scores = fuse([(h.chunk.id, h.bm25) for h in one.words], [(h.chunk.id, h.cosine) for h in one.vectors], _DEPTH)
-        ordered = sorted(scores, key=lambda chunk: -scores[chunk])
-        best = best_of_documents([hits[chunk] for chunk in ordered])[:10]
-        run[one.question.id] = {document: float(-rank) for rank, (document, _) in enumerate(best)}
-    return per_query({one.question.id: one.question.relevant for one in lists}, run, (METRIC,))[METRIC]
+        return [hits[chunk] for chunk in sorted(scores, key=lambda chunk: -scores[chunk])]
+
+    return by_question((one.question, ordered(one)) for one in lists)
 
 
 def _mean(values: Mapping[str, float]) -> float:

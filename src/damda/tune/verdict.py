@@ -3,11 +3,12 @@
 Knows: figures by question before and after, which difference is more than chance. Does not know: what was tuned.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from damda.measure.dataset import Question
-from damda.measure.retrieval import paired_p
+from damda.measure.retrieval import best_of_documents, paired_p, per_query
+from damda.types import Hit
 
 METRIC = "ndcg@10"
 """What has to get better."""
@@ -61,6 +62,17 @@ def change(name: str, before: Mapping[str, float], after: Mapping[str, float]) -
     if not old:
         return Change(name, 0, 0.0, 0.0, 1.0)
     return Change(name, len(old), sum(old) / len(old), sum(new) / len(new), paired_p(new, old))
+
+
+def by_question(found: Iterable[tuple[Question, Sequence[Hit]]]) -> dict[str, float]:
+    """`METRIC` of each question whose hits, best first, are given: a document ranks where its best passage does."""
+    relevant: dict[str, frozenset[str]] = {}
+    run: dict[str, dict[str, float]] = {}
+    for question, hits in found:
+        relevant[question.id] = question.relevant
+        best = best_of_documents(hits)[:10]
+        run[question.id] = {document: float(-rank) for rank, (document, _) in enumerate(best)}
+    return per_query(relevant, run, (METRIC,))[METRIC]
 
 
 def by_source(
