@@ -287,6 +287,12 @@ def test_this_machine_is_measured(monkeypatch: pytest.MonkeyPatch, library: bool
     assert 1e8 < found.bandwidth < 1e13 and found.bandwidth < found.flops < 1e15 and found.memory > 1e8
 
 
+def test_a_system_that_hides_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("os.sysconf")
+    with pytest.raises(ConfigError, match="plan for a GPU with --device"):
+        machine.measured(2)
+
+
 def test_forms_that_no_kernel_is_known_of() -> None:
     with pytest.raises(ConfigError, match="form 99"):
         machine.measured(99)

@@ -4,6 +4,7 @@ Knows: how onnxruntime is best set up for many short texts on a CPU. Does not kn
 """
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,3 +92,11 @@ def open_session(path: Path, *, threads: int = 1) -> Any:  # onnxruntime ships n
         raise WeightsError(
             f"{path} can't be loaded ({str(error).splitlines()[0]}); if damaged, delete its folder and get it again"
         ) from error
+
+
+def memory() -> int | None:
+    """Bytes of memory that this machine has; None: its system doesn't say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return None

@@ -180,10 +180,7 @@ def processor() -> str:
 
 
 def _memory() -> str:
-    import os
+    from damda.runtime import memory
 
-    try:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    except (ValueError, OSError, AttributeError):
-        return "unknown"
-    return f"{total:.1f} GiB"
+    total = memory()
+    return "unknown" if total is None else f"{total / 2**30:.1f} GiB"

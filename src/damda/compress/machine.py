@@ -8,7 +8,6 @@ that the weights are stored in: unpacking four bits takes instructions.
 """
 
 import ctypes
-import os
 import time
 from collections.abc import Callable, Sequence
 
@@ -19,6 +18,7 @@ from damda.compress.memory import BLOCKS
 from damda.compress.roofline import Device
 from damda.errors import ConfigError
 from damda.generate.engine import cores
+from damda.runtime import memory
 
 _WIDE, _LONG = 2048, 16_384
 """Shape of the matrix: 19 MB at 4 bits, 134 MB at 32."""
@@ -37,10 +37,13 @@ def measured(kind: int = 1) -> Device:
     """This machine, for weights in a form of ggml's.
 
     Raises:
-        ConfigError: the form is not known here.
+        ConfigError: the form is not known here, or the system doesn't say how much memory it has.
     """
     if kind not in BLOCKS:
         raise ConfigError(f"weights of ggml's form {kind} are not known here: plan with --method")
+    total = memory()
+    if total is None:
+        raise ConfigError("this system doesn't say how much memory it has: plan for a GPU with --device")
     threads = cores()
     library = ggml.library()
     if library is None:
@@ -50,7 +53,7 @@ def measured(kind: int = 1) -> Device:
         size = _WIDE * _LONG / BLOCKS[kind][1] * BLOCKS[kind][2]
         bandwidth, flops = size / one, 2 * _WIDE * _LONG * _MANY / many
         source = f"measured: {BLOCKS[kind][0]} products of llama.cpp, {threads} threads"
-    return Device("this machine", _memory(), bandwidth, flops, source)
+    return Device("this machine", float(total), bandwidth, flops, source)
 
 
 def form(kinds: Sequence[tuple[int, int]], method: str = "") -> int:
@@ -62,10 +65,6 @@ def form(kinds: Sequence[tuple[int, int]], method: str = "") -> int:
     if method:
         return made[method]
     return max(kinds, key=lambda of: of[1])[0] if kinds else 1
-
-
-def _memory() -> float:
-    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 
 
 def _best(run: Callable[[], object]) -> float:
