@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from damda.artifact import command, data, drafted, forget, may_write, work_folder
 from damda.errors import ConfigError
-from damda.tune.artifact import command, data, drafted, forget, may_write, work_folder
 
 
 def test_what_is_done_is_there_whole(tmp_path: Path) -> None:

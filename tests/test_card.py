@@ -7,10 +7,10 @@ import pytest
 from test_encoder import folder as model
 from test_publish import artifact as artifact
 
-from damda.tune import manifest
+from damda import manifest
+from damda.manifest import Data, Manifest, Parent
 from damda.tune.card import card
 from damda.tune.licences import licence
-from damda.tune.manifest import Data, Manifest, Parent
 
 yaml = import_module("yaml")  # which has no types; it comes with the extra hub
 

@@ -17,14 +17,14 @@ from test_encoder import pooling
 from typer.testing import CliRunner, Result
 
 from damda import hub as hub_of
+from damda import manifest
 from damda.assemble.models import make_encoder
 from damda.cli import commands
 from damda.config import EncoderSettings
 from damda.embed.encoder import OnnxEncoder
 from damda.errors import DamdaError, WeightsError
-from damda.tune import manifest
+from damda.manifest import Data, Manifest, Parent
 from damda.tune.card import card
-from damda.tune.manifest import Data, Manifest, Parent
 
 pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
 # How huggingface_hub calls the HTTP library beneath it is not ours to change.

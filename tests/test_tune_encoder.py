@@ -9,11 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 import damda
-from damda import adopted
+from damda import adopted, manifest
 from damda.assemble import tuned
 from damda.cli import commands
 from damda.errors import ConfigError
-from damda.tune import make_encoder, manifest
+from damda.tune import make_encoder
 from damda.tune.verdict import LEAST, Change, Verdict
 
 torch = pytest.importorskip("torch", reason="needs the extra tune")

@@ -11,14 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 import damda
-from damda import adopted
+from damda import adopted, manifest
 from damda.assemble import reranked, three
 from damda.cli import commands
 from damda.errors import EncoderError
 from damda.measure.evaluate import Found
 from damda.runtime import open_tokenizer
 from damda.search.rerank import OnnxReranker
-from damda.tune import make_reranker, manifest
+from damda.tune import make_reranker
 from damda.tune.mine import Example
 from damda.tune.verdict import Change, Verdict
 from damda.types import quiet

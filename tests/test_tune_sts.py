@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from damda.cli import commands
 from damda.embed.encoder import OnnxEncoder
 from damda.errors import ConfigError, EncoderError, MissingExtra, ReadError, WeightsError
+from damda.manifest import read
 from damda.measure.similarity import Pair
 from damda.tune import backbone, sts
-from damda.tune.manifest import read
 from damda.tune.pairs import Triplet, split
 from damda.tune.train import Recipe, Watch
 

@@ -9,14 +9,13 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from damda import adopted, hub, weights
+from damda import adopted, hub, manifest, weights
 from damda.config import EncoderSettings, RerankSettings, Settings, value_of
 from damda.embed.encoder import OnnxEncoder
 from damda.errors import ConfigError, GeneratorError, MissingExtra, WeightsError
 from damda.generate.engine import cores
 from damda.home import home_of
 from damda.morphemes import MorphemeProcess
-from damda.tune import manifest
 from damda.types import Encoder, Generator, ImageEncoder, Progress, Writer, quiet
 
 if TYPE_CHECKING:

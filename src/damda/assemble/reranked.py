@@ -7,7 +7,7 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from damda import adopted
+from damda import adopted, manifest
 from damda.assemble import assemble, candidates, models
 from damda.assemble.tuning import backbone_folder, digest, parent_of, versions
 from damda.config import Settings, changed
@@ -16,7 +16,7 @@ from damda.measure import lab
 from damda.measure.dataset import write_lines
 from damda.measure.evaluate import Asked, Found, sample, searched
 from damda.search.rerank import in_order
-from damda.tune import blend, manifest
+from damda.tune import blend
 from damda.tune.make_encoder import enough_to_judge, judged
 from damda.tune.make_reranker import Making, Order, Plan
 from damda.tune.split import by_document

@@ -6,21 +6,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from damda import adopted
+from damda import adopted, manifest
 from damda.assemble import candidates, models
 from damda.assemble.tuning import backbone_folder, digest, parent_of, versions
 from damda.config import Settings
 from damda.embed.turned import Turned, read_matrix
 from damda.errors import ConfigError
 from damda.knowledge import KnowledgeBase
+from damda.manifest import Manifest
 from damda.measure import lab, synthesise
 from damda.measure.dataset import Question, write_lines
 from damda.measure.similarity import agreement, cosines, paired_bootstrap, people
 from damda.traces import Traces
-from damda.tune import manifest
 from damda.tune.contrast import Method
 from damda.tune.make_encoder import ADAPTER, Learnable, Making, Order, Plan, judge, judged, prepare
-from damda.tune.manifest import Manifest
 from damda.tune.questions import liked as liked_in
 from damda.tune.questions import made
 from damda.tune.train import Estimate

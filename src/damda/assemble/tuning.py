@@ -10,8 +10,8 @@ from damda import weights
 from damda.embed import e5
 from damda.errors import ConfigError
 from damda.knowledge import KnowledgeBase
+from damda.manifest import Parent
 from damda.tune import backbone
-from damda.tune.manifest import Parent
 from damda.types import Progress, quiet
 
 GGUF = "gemma3-270m"

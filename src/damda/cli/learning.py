@@ -84,8 +84,8 @@ def asked_of(
     from damda.assemble import tuned
     from damda.cli import show
     from damda.cli.measure import placed
+    from damda.manifest import Data
     from damda.measure.dataset import Dataset, fetch
-    from damda.tune.manifest import Data
 
     found: list[Question] = []
     used: list[Any] = []

@@ -65,12 +65,13 @@ def reranker(
     quiet: QuietFlag = False,
 ) -> None:
     """Train a model that reads question and passage together; adopt it only if held-out hits come in a better order."""
+    from damda import artifact
     from damda.assemble import reranked
     from damda.cli import show
     from damda.cli.machine import described
     from damda.config import find
     from damda.measure.retrieval import ready
-    from damda.tune import artifact, backbone
+    from damda.tune import backbone
     from damda.tune.checks import built_in
     from damda.tune.make_reranker import Plan
     from damda.tune.train import Recipe

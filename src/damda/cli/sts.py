@@ -12,10 +12,10 @@ from damda.cli.tune import tune
 
 if TYPE_CHECKING:
     from damda.config import Settings
+    from damda.manifest import Manifest
     from damda.measure.lab import Task
     from damda.measure.similarity import Pair
     from damda.tune.make_sts import Order
-    from damda.tune.manifest import Manifest
 
 
 @tune.command(
@@ -75,9 +75,10 @@ def sts(
     quiet: QuietFlag = False,
 ) -> None:
     """Train a sentence encoder on pairs of sentences that people have scored. An interrupted run goes on."""
+    from damda import artifact
     from damda.cli import show
     from damda.config import find
-    from damda.tune import artifact, backbone
+    from damda.tune import backbone
     from damda.tune.make_sts import Making
     from damda.tune.pairs import examples
     from damda.tune.sts import Plan
@@ -166,10 +167,10 @@ def _order(
     *,
     silent: bool,
 ) -> "Order":
+    from damda import artifact
     from damda.assemble.tuning import backbone_folder, parent_of
     from damda.cli import show
     from damda.cli.machine import described
-    from damda.tune import artifact
     from damda.tune.make_sts import Order
 
     with show.progress(silent) as tell:

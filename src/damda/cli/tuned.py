@@ -70,12 +70,13 @@ def encoder(
     quiet: QuietFlag = False,
 ) -> None:
     """Train an encoder on questions about the documents; adopt it only if held-out questions are answered better."""
+    from damda import artifact
     from damda.assemble import tuned
     from damda.cli import show
     from damda.cli.machine import described
     from damda.config import find
     from damda.measure.retrieval import ready
-    from damda.tune import artifact, backbone
+    from damda.tune import backbone
     from damda.tune.checks import built_in
     from damda.tune.make_encoder import Plan
     from damda.tune.train import Recipe

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from damda.manifest import Data, Manifest, Parent
 from damda.tune.licences import licence, parts
-from damda.tune.manifest import Data, Manifest, Parent
 
 _TASKS = {"encoder": "sentence-similarity", "reranker": "text-ranking"}
 _TAGS = {

@@ -4,7 +4,7 @@ Knows: the names that the hub has for licences, and which of them give way to wh
 don't agree, or one of them is silent, nothing is claimed.
 """
 
-from damda.tune.manifest import Manifest
+from damda.manifest import Manifest
 
 # From the one that asks least: under a later one, parts under an earlier one may be passed on.
 _PERMISSIVE = ("cc0-1.0", "unlicense", "mit", "bsd-2-clause", "bsd-3-clause", "apache-2.0", "cc-by-4.0")

@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from damda import artifact, manifest
 from damda.embed.encoder import OnnxEncoder
 from damda.embed.turned import Turned
 from damda.errors import ConfigError
+from damda.manifest import Data, Manifest, Parent
 from damda.measure.dataset import Question
 from damda.measure.evaluate import Asked, searched
 from damda.measure.lab import Task
-from damda.tune import adapter, artifact, backbone, manifest
+from damda.tune import adapter, backbone
 from damda.tune.contrast import SHOWN, Contrast, Method, filled, ranked
 from damda.tune.export import export
-from damda.tune.manifest import Data, Manifest, Parent
 from damda.tune.mine import Finds, Mined, mine
 from damda.tune.split import Parts, by_document, leaks
 from damda.tune.train import Estimate, Recipe, Trained

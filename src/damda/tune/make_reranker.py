@@ -11,16 +11,16 @@ from math import exp, inf, log
 from pathlib import Path
 from typing import Any
 
+from damda import artifact, manifest
+from damda.manifest import Data, Manifest, Parent
 from damda.measure.dataset import Question
 from damda.measure.lab import Task
 from damda.runtime import open_tokenizer
 from damda.search.rerank import OnnxReranker
 from damda.search.window import shortened
-from damda.tune import artifact, manifest
 from damda.tune.contrast import filled
 from damda.tune.cross import Pair, TorchScorer, columns, export, open_cross, rates
 from damda.tune.make_encoder import documents_of, enough_to_learn
-from damda.tune.manifest import Data, Manifest, Parent
 from damda.tune.mine import Example, Finds, mine
 from damda.tune.split import Parts
 from damda.tune.train import Estimate, Recipe, estimate, fit

@@ -9,14 +9,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from damda import artifact, manifest
 from damda.embed.bert import Pooling
 from damda.embed.encoder import OnnxEncoder
+from damda.manifest import Data, Manifest, Parent
 from damda.measure import lab
 from damda.measure.similarity import Pair
-from damda.tune import artifact, backbone, manifest, sts
+from damda.tune import backbone, sts
 from damda.tune.encoding import TorchEncoder
 from damda.tune.export import export
-from damda.tune.manifest import Data, Manifest, Parent
 from damda.tune.train import Estimate, digest
 from damda.tune.verdict import METRIC, change
 from damda.types import Encoder, Progress

@@ -12,9 +12,9 @@ from pathlib import Path
 from damda import hub
 from damda.embed.encoder import read_card
 from damda.errors import ConfigError, WeightsError
+from damda.manifest import CARD, MANIFEST, differing, read, told
 from damda.runtime import model_file
 from damda.tune.card import card
-from damda.tune.manifest import CARD, MANIFEST, differing, read, told
 
 # All that a model consists of. Whatever else lies in the folder, such as the questions that it was trained on, may hold
 # texts of somebody's documents.

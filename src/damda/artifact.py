@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from damda.errors import ConfigError
-from damda.tune.manifest import Data
+from damda.manifest import Data
 from damda.weights import sha256
 
 

@@ -154,11 +154,11 @@ def read(folder: Path) -> Manifest:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise WeightsError(f"{folder} has no {MANIFEST}: give a folder that `damda tune` made") from error
+        raise WeightsError(f"{folder} has no {MANIFEST}: give a folder that damda made") from error
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path} is damaged ({error}): make or get the folder again") from error
     if not isinstance(content, dict) or "damda" not in content:
-        raise WeightsError(f"{path} is not damda's: give a folder that `damda tune` made")
+        raise WeightsError(f"{path} is not damda's: give a folder that damda made")
     if content.get("version") != VERSION:
         raise WeightsError(f"{path} is of version {content.get('version')}, known is {VERSION}: update damda")
     try:
