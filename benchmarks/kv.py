@@ -26,7 +26,7 @@ import machine
 
 from damda import weights
 from damda.config import LlamaSettings
-from damda.generate import engine
+from damda.generate import engine, fitting
 from damda.generate.llama import Llama
 from damda.types import Chunk, Hit, Message
 
@@ -189,7 +189,7 @@ def cut(llama: Llama, tokens: int) -> tuple[int, int]:
     def begins(characters: int) -> int:
         said, hits = ask(QUESTIONS[0], characters)
         chats = llama._weights.get()[1]
-        request = llama._request(chats, said, hits, len(hits))
+        request = fitting.as_request(said, hits, len(hits), chats=chats, quote=False)
         begun = llama._begun(said, hits, request) if request else None
         return len(begun._tokens) if begun else 0
 

@@ -13,7 +13,7 @@ FLOORS = [  # top to bottom is ground to roof: a file may import what stands abo
     ["korean", "asked", "child", "api", "runtime", "plain", "hub", "adopted", "sources"],
     ["morphemes", "pixels", "home"],
     ["config"],
-    ["weights", "trace", "overrides"],
+    ["weights", "pretrained", "trace", "overrides"],
     ["traces", "manifest"],
     ["artifact"],
     ["ingest", "embed", "search", "generate"],

@@ -21,7 +21,8 @@ from damda.config import LlamaSettings
 from damda.errors import ConfigError, GeneratorError, MissingExtra, WeightsError
 from damda.generate import fewshot, gguf, quoting
 from damda.generate.engine import cores
-from damda.generate.llama import Llama, _without
+from damda.generate.fitting import fit, without
+from damda.generate.llama import Llama
 from damda.types import NOT_FOUND, Chunk, Delta, Hit, Message
 
 MISSING = "no SmolLM2-135M (`damda models pull smollm2-135m`) or no xllamacpp (extra llama)"
@@ -97,11 +98,11 @@ def test_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_passages_are_dropped_with_their_titles() -> None:
     said = ask("?", ["가", "나", "다"])
-    shorter = _without(said, hits(["가", "나", "다"]), 1)
+    shorter = without(said, hits(["가", "나", "다"]), 1)
     assert shorter is not None
     assert shorter[0].content == "Answer from these passages.\n\n[1] 제목 1\n가\n\nBe brief."
     assert shorter[1] == said[1]
-    assert _without([Message("user", "?")], hits(["가", "나"]), 1) is None
+    assert without([Message("user", "?")], hits(["가", "나"]), 1) is None
 
 
 def test_original_is_verbatim_and_whole_words() -> None:
@@ -183,14 +184,14 @@ def test_the_port_wants_a_key(writer: Llama) -> None:
 def test_count_is_what_the_prompt_takes(writer: Llama) -> None:
     usage = list(writer.stream(ask("hi", ["x"]), max_tokens=1))[-1].usage
     engine, chats = writer._weights.get()
-    request, _ = writer._fit(engine, chats, ask("hi", ["x"]), hits(["x"]), 1)
+    request, _ = fit(engine, ask("hi", ["x"]), hits(["x"]), chats=chats, quote=False, max_tokens=1)
     assert usage is not None and engine.count(request) == usage.prompt_tokens
 
 
 def test_what_does_not_fit_is_left_out_last_first(writer: Llama, caplog: pytest.LogCaptureFixture) -> None:
     texts = [f"{name} " + "word " * 300 + name for name in ("alpha", "beta", "gamma", "delta")]
     engine, chats = writer._weights.get()
-    request, kept = writer._fit(engine, chats, ask("?", texts), hits(texts), 256)
+    request, kept = fit(engine, ask("?", texts), hits(texts), chats=chats, quote=False, max_tokens=256)
     assert [hit.chunk.text for hit in kept] == texts[:2]
     assert engine.count(request) <= engine.context - 256
     sent = json.dumps(request)
@@ -416,7 +417,8 @@ def test_a_model_without_chat_template(path: Path, monkeypatch: pytest.MonkeyPat
     for mode in ("quote", "write"):
         # A context of its own, so that the weights are not those of a model that chats.
         llama = Llama(LlamaSettings.model_validate({"mode": mode, "context": 1025, "threads": 1}), path=path)
-        request, _ = llama._fit(*llama._weights.get(), ask("열람실은?"), hits(passages), 40)
+        engine, chats = llama._weights.get()
+        request, _ = fit(engine, ask("열람실은?"), hits(passages), chats=chats, quote=mode == "quote", max_tokens=40)
         assert str(request["prompt"]).startswith("문서에서") and str(request["prompt"]).endswith("질문: 열람실은?\n답:")
         said = text(list(llama.stream(ask("열람실은?"), passages=hits(passages), max_tokens=40)))
         assert said and "\n" not in said

@@ -16,6 +16,7 @@ from damda.config import LlamaSettings, Settings
 from damda.generate import engine as llama_cpp
 from damda.generate import gguf, prefix, wire
 from damda.generate.extract import Gated
+from damda.generate.fitting import fit
 from damda.generate.kv import Kept
 from damda.generate.llama import Llama, _twin
 from damda.generate.worker import pieces
@@ -266,7 +267,7 @@ def test_a_cap_that_is_too_small(path: Path, cold: Llama, tmp_path: Path, monkey
 
 def test_giving_up_while_the_beginning_is_read(llama: Llama, tmp_path: Path) -> None:
     engine, _ = llama._weights.get()
-    request, _ = llama._fit(engine, True, SEATS, (), 8)
+    request, _ = fit(engine, SEATS, (), chats=True, quote=False, max_tokens=8)
     begun = llama._begun(SEATS, (), request)
     assert begun
     answer = pieces(begun, {**request, "max_tokens": 8})

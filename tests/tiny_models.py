@@ -188,3 +188,16 @@ def columns(pairs: Sequence[Pair]) -> dict[str, list[Any]]:
         "second": [pair.second for pair in pairs],
         "label": [pair.score for pair in pairs],
     }
+
+
+def llama(folder: Path, *, chats: bool = False, **changed: Any) -> Path:  # noqa: ANN401  of LlamaConfig
+    """A folder with a random Llama of two layers, with a head of its own, with a chat template or without."""
+    from transformers import LlamaConfig
+
+    sizes = _SIZES | {"num_key_value_heads": 2, "max_position_embeddings": 128, "bos_token_id": 2, "eos_token_id": 3}
+    _save("LlamaForCausalLM", LlamaConfig(**{**sizes, **changed}), folder, closes=False)
+    if chats:
+        about = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        about["chat_template"] = "{% for message in messages %}{{ message.content }} {% endfor %}passage :"
+        (folder / "tokenizer_config.json").write_text(json.dumps(about), encoding="utf-8")
+    return folder

@@ -121,8 +121,9 @@ class RerankSettings(Section):
 class AnswerSettings(Section):
     """How an answer is made."""
 
-    generator: Literal["extract", "llama", "remote"] = Field(
-        default="extract", description="extract: sentences of the documents; llama: a GGUF; remote: a URL"
+    generator: Literal["extract", "llama", "transformers", "remote"] = Field(
+        default="extract",
+        description="extract: sentences of the documents; llama: a GGUF; transformers: a folder; remote: a URL",
     )
     passages: int = Field(default=5, ge=1, le=50, description="passages that the generator sees")
     quotes: int = Field(default=3, ge=1, le=20, description="most quotes of an extractive answer")
@@ -209,6 +210,14 @@ class LlamaSettings(Section):
     kv_megabytes: float = Field(default=2000, gt=0, description="of that; beyond, what was not used for longest goes")
 
 
+class TransformersSettings(Section):
+    """A folder of transformers in this process: slow; for formats that llama.cpp does not read. Extra compress."""
+
+    model: str = Field(default="", description="a folder with config.json and .safetensors, quantised or not")
+    context: int = Field(default=4096, ge=256, description="tokens of prompt and answer together, for one request")
+    threads: int = Field(default=0, ge=0, description="0: as many as there are cores")
+
+
 class RemoteSettings(Section):
     """Any OpenAI-compatible chat endpoint."""
 
@@ -265,6 +274,7 @@ class Settings(Section):
     cache: CacheSettings = CacheSettings()
     guard: GuardSettings = GuardSettings()
     llama: LlamaSettings = LlamaSettings()
+    transformers: TransformersSettings = TransformersSettings()
     remote: RemoteSettings = RemoteSettings()
     serve: ServeSettings = ServeSettings()
     trace: TraceSettings = TraceSettings()

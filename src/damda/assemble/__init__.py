@@ -210,6 +210,8 @@ def make_generator(
             llama = settings.llama.model_copy(update={"model": weights.gguf(settings.llama.model)})
             writer = Llama(llama, kv_folder=models.kv_folder(settings))
         return Gated(writer, reader, threshold=settings.answer.threshold)
+    if settings.answer.generator == "transformers":
+        return Gated(writer or models.make_writer(settings), reader, threshold=settings.answer.threshold)
     return Extract(reader, quotes=settings.answer.quotes, threshold=settings.answer.threshold)
 
 

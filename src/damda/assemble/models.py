@@ -154,14 +154,15 @@ REMOTE_SLOTS = 32
 def slots_of(settings: Settings) -> int:
     """How many answers the settings' generator makes at once; more requests than that only wait for one another.
 
-    extract: one a core, as it computes in this process; llama: ``llama.slots``; remote: `REMOTE_SLOTS`.
+    extract: one a core, as it computes in this process; llama: ``llama.slots``; transformers: one; remote:
+    `REMOTE_SLOTS`.
     ``serve.answers`` overrides all of them.
     """
     if settings.serve.answers:
         return settings.serve.answers
     if settings.answer.generator == "remote":
         return REMOTE_SLOTS
-    return settings.llama.slots if settings.answer.generator == "llama" else cores()
+    return {"llama": settings.llama.slots, "transformers": 1}.get(settings.answer.generator, cores())
 
 
 def make_writer(settings: Settings) -> Writer:
@@ -179,19 +180,31 @@ def make_writer(settings: Settings) -> Writer:
 
         llama = settings.llama.model_copy(update={"model": weights.gguf(settings.llama.model), "mode": "write"})
         return Llama(llama, kv_folder=kv_folder(settings))
-    raise ConfigError(f"answer.generator {settings.answer.generator!r} is no language model; llama and remote are")
+    if settings.answer.generator == "transformers":
+        from damda.generate.transformer import Transformer
+
+        return Transformer(settings.transformers)
+    raise ConfigError(
+        f"answer.generator {settings.answer.generator!r} is no language model; llama, transformers and remote are"
+    )
 
 
 def bare(settings: Settings) -> tuple[Writer | None, str]:
     """The bare language model and its name: the generator's where it is one, else any that is set."""
     kind = settings.answer.generator
     if kind == "extract":
-        kind = "remote" if settings.remote.url else "llama" if settings.llama.model else kind
+        kind = next((name for name in ("remote", "llama", "transformers") if _named(settings, name)), kind)
     if kind == "extract":
         return None, ""
     chosen = settings.model_copy(update={"answer": settings.answer.model_copy(update={"generator": kind})})
-    name = settings.remote.model if kind == "remote" else Path(settings.llama.model).stem
-    return make_writer(chosen), name
+    return make_writer(chosen), _named(settings, kind) if kind != "remote" else settings.remote.model
+
+
+def _named(settings: Settings, kind: str) -> str:
+    """What a kind of language model is set to; "": nothing."""
+    if kind == "remote":
+        return settings.remote.url
+    return Path(settings.llama.model if kind == "llama" else settings.transformers.model).stem
 
 
 def elsewhere(settings: Settings, model: str) -> Writer:
@@ -267,15 +280,17 @@ def make_judge(given: str, settings: Settings) -> Generator:
     """A language model that grades answers.
 
     Args:
-        given: llama or remote, as their settings say; llama:MODEL or remote:MODEL for another model than theirs.
+        given: llama, transformers or remote, as their settings say; llama:MODEL and so on for another model than
+            theirs.
 
     Raises:
         ConfigError: it is neither.
     """
     name, _, model = given.partition(":")
-    if name not in ("llama", "remote"):
+    if name not in ("llama", "transformers", "remote"):
         raise ConfigError(
-            f"{given!r} is no language model to judge with; give llama, remote, llama:MODEL, remote:MODEL"
+            f"{given!r} is no language model to judge with; give llama, transformers or remote, or one of them with "
+            "a model, as in llama:MODEL"
         )
     changed: dict[str, Any] = {"answer": settings.answer.model_copy(update={"generator": name})}
     if model:

@@ -25,6 +25,7 @@ def commands() -> "typer.Typer":
         adoption,
         cache,
         checks,
+        compress,
         documents,
         fused,
         generate,

@@ -71,9 +71,24 @@ _PADDED = 256
 
 def weights(shape: Shape, method: str) -> float:
     """Bytes of all weights, in the form that a method makes; norms and biases stay as they are, at 32 bits."""
-    linear, rest = (FALLBACK if shape.hidden % 256 else METHODS).get(method, METHODS[method])
+    linear, rest = _bytes(method, whole_blocks=shape.hidden % 256 == 0)
     of = shape.counts
     return of.linear * linear + (of.table + of.head) * rest + of.small * 4
+
+
+def _bytes(method: str, *, whole_blocks: bool) -> tuple[float, float]:
+    """Of a weight in a layer, and of one of the table and the head."""
+    if method in ("gptq", "awq"):
+        return METHODS["w4a16"]
+    if method == "gguf:F16":
+        return METHODS["f16"]
+    if not whole_blocks and method in FALLBACK:
+        return FALLBACK[method]
+    if method in METHODS:
+        return METHODS[method]
+    form = method.partition(":")[2].removesuffix("_S").removesuffix("_M")
+    linear = next(size / weights for name, weights, size in BLOCKS.values() if name == form)
+    return linear * (1.05 if method.endswith("_M") else 1), 210 / 256 if whole_blocks else 34 / 32
 
 
 def stored(shape: Shape) -> float | None:

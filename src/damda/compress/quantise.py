@@ -8,9 +8,10 @@ importance matrix.
 """
 
 import re
+import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,13 @@ from numpy.typing import NDArray
 from damda.compress import ggml
 from damda.compress.memory import BLOCKS
 from damda.errors import ConfigError, MissingExtra, WeightsError
-from damda.generate.gguf import Tensor, header
+from damda.generate.gguf import MAGIC, Tensor, header
 from damda.types import Progress
 
 F32, F16, BF16, Q8_0 = 0, 1, 30, 8
+FLOATS: Mapping[str, tuple[int, int]] = {"F16": (1, F16)}
+"""As `MIXES`: every matrix in one form of floats."""
+
 MIXES: Mapping[str, tuple[int, int]] = {
     "Q4_0": (2, 2),
     "Q4_1": (3, 3),
@@ -53,22 +57,20 @@ def quantise(source: Path, target: Path, mix: str, progress: Progress) -> None:
     """Write ``target``: the model of ``source``, every matrix in the form that the mix has for it.
 
     Args:
-        source: a GGUF whose weights are floats.
+        source: a GGUF; one that is quantised is unpacked first, which does not bring back what was lost.
         target: is overwritten; the caller sees to it that half a file is never found.
 
     Raises:
-        MissingExtra: the extras ``tune`` (which brings gguf) and ``llama`` are not installed.
+        MissingExtra: xllamacpp is not installed, or gguf, and the source is quantised.
         ConfigError: the mix is not known, or the model's layers are of a kind whose rules are not.
-        WeightsError: the source is damaged, or quantised already.
+        WeightsError: the source is damaged, or in a form that is not known here.
     """
     about = header(source)
     experts = about.fact("expert_count")
-    if mix not in MIXES:
-        raise ConfigError(f"{mix} is no form of a GGUF that damda makes: take one of {', '.join(MIXES)}")
+    if mix not in MIXES and mix not in FLOATS:
+        raise ConfigError(f"{mix} is no form of a GGUF that damda makes: take one of {', '.join((*FLOATS, *MIXES))}")
     if (isinstance(experts, int) and experts > 1) or about.architecture == "falcon":
         raise ConfigError(f"{source.name}: models of {about.architecture} with experts are not quantised here")
-    if done := {_named(one.kind) for one in about.tensors if one.kind not in (F32, F16, BF16)}:
-        raise WeightsError(f"{source.name} is quantised ({', '.join(sorted(done))}): give the model it was made of")
     layers, tied = about.fact("block_count"), all(one.name != "output.weight" for one in about.tensors)
     count = layers if isinstance(layers, int) else 0
     _write(source, target, mix, {one.name: form(one, mix, count, tied=tied) for one in about.tensors}, progress)
@@ -83,6 +85,8 @@ def form(tensor: Tensor, mix: str, layers: int, *, tied: bool) -> int:
     """
     if len(tensor.shape) < 2 or not tensor.name.endswith("weight") or _KEPT.search(tensor.name):
         return tensor.kind
+    if mix in FLOATS:
+        return FLOATS[mix][1]
     _, kind = MIXES[mix]
     width = tensor.shape[0]
     if tensor.name == "output.weight" or (tied and tensor.name == "token_embd.weight"):
@@ -110,57 +114,100 @@ def _by_layer(name: str, mix: str, kind: int, layers: int) -> int:
     return kind
 
 
-def _named(kind: int) -> str:
-    return BLOCKS[kind][0] if kind in BLOCKS else f"ggml's form {kind}"
+def packed_already(source: Path) -> str:
+    """Names of the forms in which a GGUF's weights are quantised; "" for floats."""
+    kinds = {one.kind for one in header(source).tensors} - {F32, F16, BF16}
+    return ", ".join(sorted(BLOCKS[kind][0] if kind in BLOCKS else f"ggml's form {kind}" for kind in kinds))
 
 
 def _write(source: Path, target: Path, mix: str, forms: Mapping[str, int], progress: Progress) -> None:
-    try:
-        from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
-    except ImportError as error:
-        raise MissingExtra("writing GGUF files", "tune") from error
-    if ggml.library() is None:
+    """In llama.cpp's order, so that the files are the same to the last byte."""
+    if ggml.library() is None and mix not in FLOATS:
         raise MissingExtra("llama.cpp's forms of weights", "llama")
-    reader = GGUFReader(source)
-    writer = GGUFWriter(target, header(source).architecture)
-    for key, field in reader.fields.items():
-        if not key.startswith("GGUF.") and key not in ("general.architecture", *_SAID):
-            several = field.types[-1] if len(field.types) > 1 else None
-            writer.add_key_value(key, field.contents(), field.types[0], sub_type=several)
-    writer.add_quantization_version(2)
-    writer.add_file_type(MIXES[mix][0])
-    for one in reader.tensors:
-        kind, shape = forms[one.name], tuple(int(n) for n in reversed(one.shape))
-        _, weights, size = BLOCKS[kind]
-        stored = (*shape[:-1], shape[-1] // weights * size)
-        writer.add_tensor_info(
-            one.name, stored, np.dtype(np.uint8), int(np.prod(stored)), raw_dtype=GGMLQuantizationType(kind)
-        )
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_ti_data_to_file()
-    for n, one in enumerate(reader.tensors):
-        progress(f"packing weights ({mix})", n, len(reader.tensors))
-        writer.write_tensor_data(np.concatenate([*_packs(one, forms[one.name])]))
-    progress(f"packing weights ({mix})", len(reader.tensors), len(reader.tensors))
-    writer.close()
+    about = header(source)
+    tensors = sorted(about.tensors, key=lambda one: _place(one.name))
+    says = {"general.quantization_version": 2, "general.file_type": {**FLOATS, **MIXES}[mix][0]}
+    kept = [span for key, span in about.spans.items() if key not in says]
+    with source.open("rb") as old, target.open("wb") as new:
+        new.write(MAGIC + struct.pack("<IQQ", 3, len(tensors), len(kept) + len(says)))
+        for begin, end in kept:
+            old.seek(begin)
+            new.write(old.read(end - begin))
+        for key, value in says.items():
+            new.write(_named(key) + struct.pack("<II", _UINT32, value))
+        offset = 0
+        for one in tensors:
+            new.write(_named(one.name) + struct.pack(f"<I{len(one.shape)}Q", len(one.shape), *one.shape))
+            new.write(struct.pack("<IQ", forms[one.name], offset))
+            offset += _padded(_size(one, forms[one.name]), about.alignment)
+        new.write(bytes(_padded(new.tell(), about.alignment) - new.tell()))
+        for n, one in enumerate(tensors):
+            progress(f"packing weights ({mix})", n, len(tensors))
+            for piece in _packs(old, about.data, one, forms[one.name]):
+                new.write(piece.data)
+            new.write(bytes(_padded(new.tell(), about.alignment) - new.tell()))
+    progress(f"packing weights ({mix})", len(tensors), len(tensors))
 
 
-_SAID = ("general.file_type", "general.quantization_version")
-"""What is no longer true of the copy."""
+_UINT32 = 4
+"""GGUF's number of the type."""
 
 
-def _packs(tensor: Any, kind: int) -> Iterator[NDArray[np.uint8]]:  # noqa: ANN401  gguf's ReaderTensor
-    """The tensor's bytes in a form, some rows at a time."""
-    if kind == int(tensor.tensor_type):
-        yield tensor.data.view(np.uint8).reshape(-1)
-        return
-    from gguf import dequantize
+def _place(name: str) -> tuple[int, str]:
+    """llama.cpp's order: what belongs to no layer, then layer by layer, each by name."""
+    layer = re.match(r"blk\.(\d+)\.", name)
+    return int(layer[1]) if layer else -1, name
 
-    width = int(tensor.shape[0])
-    rows = tensor.data.reshape(-1, tensor.data.shape[-1])
+
+def _named(name: str) -> bytes:
+    text = name.encode()
+    return struct.pack("<Q", len(text)) + text
+
+
+def _padded(size: int, alignment: int) -> int:
+    return -(-size // alignment) * alignment
+
+
+def _size(tensor: Tensor, kind: int) -> int:
+    """Bytes in a form."""
+    _, weights, size = BLOCKS[kind]
+    return tensor.count // weights * size
+
+
+def _packs(file: BinaryIO, data: int, tensor: Tensor, kind: int) -> Iterator[NDArray[np.uint8]]:
+    """The tensor's bytes in a form, some rows at a time.
+
+    Raises:
+        WeightsError: the file ends before, or the tensor is in a form that is not known here.
+    """
+    if tensor.kind not in BLOCKS:
+        raise WeightsError(f"{file.name}: {tensor.name} is in ggml's form {tensor.kind}, which is not known here")
+    width = tensor.shape[0]
+    row, rows = _size(tensor, tensor.kind) // (tensor.count // width), tensor.count // width
     step = max(1, _ROWS // width)
-    for at in range(0, len(rows), step):
-        floats = dequantize(rows[at : at + step], tensor.tensor_type)
-        packed = floats.astype(np.float16).view(np.uint8) if kind == F16 else ggml.packed(floats, kind)
-        yield packed.reshape(-1)
+    file.seek(data + tensor.offset)
+    for at in range(0, rows, step):
+        count = min(step, rows - at)
+        read = np.fromfile(file, np.uint8, count * row)
+        if len(read) < count * row:
+            raise WeightsError(f"{file.name} ends in the middle: get it again")
+        if kind == tensor.kind:
+            yield read
+            continue
+        floats = _floats(read.reshape(count, row), tensor.kind)
+        yield floats.astype(np.float16).view(np.uint8) if kind == F16 else ggml.packed(floats, kind).reshape(-1)
+
+
+def _floats(rows: NDArray[np.uint8], kind: int) -> NDArray[np.float32]:
+    """Weights of any form, shape (n, width)."""
+    if kind == F32:
+        return rows.view(np.float32)
+    if kind == F16:
+        return rows.view(np.float16).astype(np.float32)
+    if kind == BF16:
+        return (rows.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    try:
+        from gguf import GGMLQuantizationType, dequantize
+    except ImportError as error:
+        raise MissingExtra("unpacking a GGUF", "compress") from error
+    return np.asarray(dequantize(rows, GGMLQuantizationType(kind)), np.float32)

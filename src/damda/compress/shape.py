@@ -114,6 +114,23 @@ def shape(path: Path) -> Shape:
     raise ConfigError(f"{path} is no model: give a folder with a config.json, a config.json, or a .gguf file")
 
 
+def widths(path: Path) -> list[int]:
+    """How many weights the rows of the layers' matrices have: of a GGUF file, or of a folder with safetensors.
+
+    Raises:
+        WeightsError: it is damaged.
+    """
+    if path.suffix == ".gguf":
+        named = [(_known_to_gguf(of.name), of.shape[0], len(of.shape)) for of in gguf.header(path).tensors]
+    else:
+        named = [
+            (_known_to_transformers(name), about["shape"][-1] if about["shape"] else 0, len(about["shape"]))
+            for file in sorted(path.glob("*.safetensors"))
+            for name, about in _safetensors(file).items()
+        ]
+    return sorted({width for what, width, dimensions in named if dimensions > 1 and what in ("linear", "experts")})
+
+
 def _of_gguf(path: Path, header: gguf.Header) -> Shape:
     def whole(key: str, default: int | None = None) -> int:
         value = header.fact(key)

@@ -6,7 +6,7 @@ mean, tokens (long arrays are skipped unread).
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from math import prod
 from pathlib import Path
@@ -26,16 +26,18 @@ Fact = str | int | float | bool | tuple[int | float | bool, ...] | None
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor's place in the file is left out.
+    """Where a tensor stands, and how.
 
     Attributes:
         shape: the innermost dimension first, as GGUF has it.
         kind: ggml's number of the form it is stored in.
+        offset: of its first byte, from ``Header.data``.
     """
 
     name: str
     shape: tuple[int, ...]
     kind: int
+    offset: int = 0
 
     @property
     def count(self) -> int:
@@ -45,10 +47,17 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """All of it; None stands for an array that was skipped."""
+    """All of it; None stands for an array that was skipped.
+
+    Attributes:
+        spans: key -> where it, its type and its value begin and end in the file.
+        data: where the tensors begin in the file.
+    """
 
     facts: Mapping[str, Fact]
     tensors: tuple[Tensor, ...]
+    spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    data: int = 0
 
     @property
     def architecture(self) -> str:
@@ -59,6 +68,12 @@ class Header:
     def fact(self, key: str) -> Fact:
         """A fact of the architecture: ``block_count`` is that of ``llama.block_count``."""
         return self.facts.get(f"{self.architecture}.{key}")
+
+    @property
+    def alignment(self) -> int:
+        """Each tensor begins at a multiple of so many bytes."""
+        found = self.facts.get("general.alignment")
+        return found if isinstance(found, int) and found > 0 else 32
 
     @property
     def context(self) -> int:
@@ -85,8 +100,15 @@ def header(path: Path) -> Header:
             version, tensors, facts = struct.unpack("<IQQ", _exactly(file, 20))
             if version < 2:
                 raise WeightsError(f"{path} is GGUF version {version}: convert it to version 3")
-            said = {_string(file): _value(file, *struct.unpack("<I", _exactly(file, 4))) for _ in range(facts)}
-            return Header(said, tuple(_tensor(file) for _ in range(tensors)))
+            said: dict[str, Fact] = {}
+            spans: dict[str, tuple[int, int]] = {}
+            for _ in range(facts):
+                begin = file.tell()
+                key = _string(file)
+                said[key] = _value(file, *struct.unpack("<I", _exactly(file, 4)))
+                spans[key] = begin, file.tell()
+            held = Header(said, tuple(_tensor(file) for _ in range(tensors)), spans)
+            return replace(held, data=-(-file.tell() // held.alignment) * held.alignment)
     except OSError as error:
         raise WeightsError(f"{path} can't be read: {error.strerror or error}") from error
     except (struct.error, UnicodeDecodeError, KeyError) as error:
@@ -116,8 +138,8 @@ def _tensor(file: BinaryIO) -> Tensor:
     name = _string(file)
     (dimensions,) = struct.unpack("<I", _exactly(file, 4))
     shape = struct.unpack(f"<{dimensions}Q", _exactly(file, 8 * dimensions))
-    kind, _ = struct.unpack("<IQ", _exactly(file, 12))
-    return Tensor(name, shape, kind)
+    kind, offset = struct.unpack("<IQ", _exactly(file, 12))
+    return Tensor(name, shape, kind, offset)
 
 
 def _value(file: BinaryIO, kind: int) -> Fact:

@@ -1,6 +1,6 @@
 """Text from a GGUF model in this process.
 
-Knows: how a question becomes a request that fits the context, and how chunks become Deltas. Does not know: xllamacpp
+Knows: how chunks become Deltas. Does not know: how a question becomes a request that fits (``fitting``), xllamacpp
 (``engine``), grammars (``quoting``), where model files come from.
 
 A model with a chat template gets the messages as they are; one without (a base model) gets worked examples
@@ -8,9 +8,8 @@ A model with a chat template gets the messages as they are; one without (a base 
 come whole, because only then is it known that they are verbatim, or that they mean "not found".
 """
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Literal
@@ -18,7 +17,7 @@ from weakref import WeakValueDictionary
 
 from damda.config import LlamaSettings
 from damda.errors import ConfigError, GeneratorError
-from damda.generate import fewshot, gguf, quoting
+from damda.generate import fewshot, fitting, gguf, quoting
 from damda.generate.engine import Engine, require
 from damda.generate.kv import States
 from damda.generate.prefix import Begun, Prefixes
@@ -27,13 +26,6 @@ from damda.generate.wire import Piece
 from damda.generate.worker import pieces
 from damda.types import NOT_FOUND, Delta, Hit, Message, Usage
 from damda.weights import sha256
-
-log = logging.getLogger(__name__)
-
-QUOTE_RULE = (
-    "Answer only with words copied exactly from one passage. If no passage answers the question, answer {absent}.\n"
-    "문서에 있는 말만 한 글자도 바꾸지 말고 옮겨서 답한다. 문서에 답이 없으면 {absent}라고만 답한다."
-)
 
 
 @dataclass
@@ -151,7 +143,7 @@ class Llama:
         """
         quote = self._settings.mode == "quote"
         engine, chats = self._weights.get()
-        request, kept = self._fit(engine, chats, messages, passages, max_tokens)
+        request, kept = fitting.fit(engine, messages, passages, chats=chats, quote=quote, max_tokens=max_tokens)
         request |= {"max_tokens": max_tokens, "temperature": temperature}
         request["stop"] = [*stop] if chats else [*stop, fewshot.STOP]
         absent = NOT_FOUND if chats else fewshot.ABSENT
@@ -178,12 +170,7 @@ class Llama:
             GeneratorError: the model does not load, or the prompt does not fit.
         """
         engine, _ = self._weights.get()
-        request: dict[str, object] = {"prompt": prompt}
-        taken, room = engine.count(request), _room(engine, max_tokens)
-        if taken > room:
-            raise GeneratorError(
-                f"the prompt takes {_too_much(engine, taken, room)}: shorten it, or raise llama.context"
-            )
+        request = fitting.fit_prompt(engine, prompt, max_tokens)
         request |= {"max_tokens": max_tokens, "temperature": temperature, "stop": [*stop]}
         end = _End()
         for piece in pieces(engine, request):
@@ -198,44 +185,6 @@ class Llama:
         tokens = prefixes.shared(request, _twin(messages, kept, request)) if prefixes else []
         return Begun(prefixes, tokens) if prefixes and tokens else None
 
-    def _fit(
-        self, engine: Engine, chats: bool, messages: Sequence[Message], passages: Sequence[Hit], max_tokens: int
-    ) -> tuple[dict[str, object], Sequence[Hit]]:
-        """The longest request that leaves room for the answer, and the passages that stand in it."""
-        room = _room(engine, max_tokens)
-        taken = 0
-        for keep in range(len(passages), min(len(passages), 1) - 1, -1):
-            request = self._request(chats, messages, passages, keep)
-            if request is None:
-                break
-            taken = engine.count(request)
-            if taken <= room:
-                if keep < len(passages):
-                    log.warning("%d of %d passages fit a context of %d tokens", keep, len(passages), engine.context)
-                return request, passages[:keep]
-        least = "even with one passage" if len(passages) > 1 else "as it is"
-        raise GeneratorError(
-            f"the prompt takes {_too_much(engine, taken, room, least)}: raise llama.context, or lower "
-            "answer.max_tokens or chunk.tokens"
-        )
-
-    def _request(
-        self, chats: bool, messages: Sequence[Message], passages: Sequence[Hit], keep: int
-    ) -> dict[str, object] | None:
-        """A request with the first ``keep`` passages; None where the others can't be found in the messages."""
-        if not chats:
-            return {"prompt": fewshot.prompt(messages[-1].content, [hit.chunk.text for hit in passages[:keep]])}
-        said = list(messages) if keep == len(passages) else _without(messages, passages, keep)
-        if said is None:
-            return None
-        if self._settings.mode == "quote":
-            said[-1] = replace(said[-1], content=f"{said[-1].content}\n\n{QUOTE_RULE.format(absent=NOT_FOUND)}")
-        return {
-            "messages": [{"role": message.role, "content": message.content} for message in said],
-            # Small models that think use up their tokens before they answer; templates without the switch ignore it.
-            "chat_template_kwargs": {"enable_thinking": False},
-        }
-
 
 def _twin(messages: Sequence[Message], kept: Sequence[Hit], request: Mapping[str, object]) -> dict[str, object]:
     """A request that begins as the given one does, up to what the user says first; that is another letter."""
@@ -248,28 +197,6 @@ def _twin(messages: Sequence[Message], kept: Sequence[Hit], request: Mapping[str
 
 def _other(text: str) -> str:
     return "B" if text.lstrip().startswith("A") else "A"
-
-
-def _room(engine: Engine, max_tokens: int) -> int:
-    """Tokens that a prompt may have: what the answer leaves, and half of the context in any case."""
-    return engine.context - min(max_tokens, engine.context // 2)
-
-
-def _too_much(engine: Engine, taken: int, room: int, least: str = "") -> str:
-    rest = f"(context {engine.context}, less {engine.context - room} for the answer)"
-    return " ".join(filter(None, (f"{taken} tokens", least))) + f", and there is room for {room} {rest}"
-
-
-def _without(messages: Sequence[Message], passages: Sequence[Hit], keep: int) -> list[Message] | None:
-    """The messages less the passages after the first ``keep``, with whatever stands between those (numbers, titles)."""
-    stays, goes = passages[keep - 1].chunk.text, passages[-1].chunk.text
-    for at, message in enumerate(messages):
-        after = message.content.find(stays) + len(stays)
-        last = message.content.find(goes, after)
-        if after >= len(stays) and last >= 0:
-            shorter = message.content[:after] + message.content[last + len(goes) :]
-            return [*messages[:at], replace(message, content=shorter), *messages[at + 1 :]]
-    return None
 
 
 def _flow(answer: Iterator[Piece], end: _End) -> Iterator[Delta]:

@@ -4,18 +4,15 @@ Knows: how damda's own encoder looks as a folder of transformers and sentence-tr
 pooling layer becomes one. Does not know: data, losses, names of models.
 """
 
-import io
 import json
-import sys
 from collections.abc import Mapping
-from contextlib import redirect_stderr
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from damda import weights
+from damda import pretrained, weights
 from damda.embed import e5
 from damda.embed.bert import Float
 from damda.embed.bert import Pooling as Way
@@ -102,35 +99,10 @@ def _write_safetensors(path: Path, tensors: Mapping[str, Float]) -> None:
 def write_gguf(gguf: Path, folder: Path) -> None:
     """Fill an empty folder with the float32 model that a GGUF file holds, with its tokenizer; needs ``tune``."""
     ready()
-    silence()
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    try:
-        with redirect_stderr(io.StringIO()):  # a bar that nothing else turns off
-            model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
-            tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise WeightsError(f"{gguf}: transformers can't read it: {str(error).splitlines()[0]}") from error
-    # Else the folder would say that its weights are quantised, which they no longer are.
-    model.hf_quantizer = None
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
+    model, tokenizer = pretrained.unpacked(gguf)
     # Only what comes before the next token's probabilities makes sentence vectors.
     model.base_model.float().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-
-def silence() -> None:
-    """Keep transformers' own bars and reports off the terminal; damda has its own."""
-    import logging
-
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
-    if "datasets" in sys.modules:
-        sys.modules["datasets"].disable_progress_bars()
 
 
 def open_model(folder: Path, pooling: Way | None = None) -> "SentenceTransformer":
@@ -149,16 +121,13 @@ def open_model(folder: Path, pooling: Way | None = None) -> "SentenceTransformer
         ConfigError: its tokenizer can't pad.
     """
     ready()
-    silence()
+    pretrained.silence()
     import torch
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
-    if not (folder / "config.json").is_file():
-        raise WeightsError(f"{folder} has no config.json: give a model in transformers' or sentence-transformers' form")
-    if not any(folder.glob("*.safetensors")):
-        raise WeightsError(f"{folder} has no .safetensors: other weights are not opened, as loading them runs code")
+    pretrained.check(folder)
     try:
         # Half the precision, as many folders have it, is enough to run a model and too little to train it.
         exact = {"torch_dtype": torch.float32}

@@ -1,0 +1,203 @@
+"""`damda compress`: a lighter model of a model, the environment that two methods want."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from damda.cli.app import ConfigFlag, JsonFlag, QuietFlag, SetFlag, app, flags
+
+if TYPE_CHECKING:
+    from damda.compress.make import Calibration, Order
+    from damda.compress.methods import Estimate
+    from damda.config import Settings
+    from damda.manifest import Manifest
+
+
+class _MakesByDefault(TyperGroup):
+    """`damda compress MODEL` is `damda compress make MODEL`; a folder called setup is given as ./setup."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  click's Context
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["make", *args]
+        return super().parse_args(ctx, args)
+
+
+compress = typer.Typer(
+    cls=_MakesByDefault,
+    no_args_is_help=True,
+    help="A lighter model: `damda compress MODEL --method ...`.",
+    epilog="Examples: damda compress ./my-model --method gguf:Q4_K_M  |  damda compress smollm2-135m --method nf4  |  "
+    "damda compress ./my-model --method gptq --calibrate ./documents",
+)
+app.add_typer(compress, name="compress")
+
+
+@compress.callback()
+def _group() -> None:
+    """A lighter model: `damda compress MODEL --method ...`."""
+
+
+@compress.command(
+    epilog="Examples: damda compress ./my-model --method gguf:Q4_K_M  |  damda compress smollm2-135m --method int8 "
+    "--out lighter  |  damda compress hub:OWNER/NAME --method awq --calibrate ./documents --dry-run"
+)
+def make(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A folder of transformers, a .gguf, a name that `damda models` knows, hub:OWNER/NAME.",
+            show_default=False,
+        ),
+    ],
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            help="f16, int8, nf4 (bitsandbytes), gptq, awq (llmcompressor), or gguf: and one of F16, Q8_0, Q6_K, "
+            "Q5_K_M, Q5_K_S, Q5_1, Q5_0, Q4_K_M, Q4_K_S, Q4_1, Q4_0.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The folder to write. Default: the model's name and the method's.")
+    ] = None,
+    calibrate: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--calibrate", help="gptq, awq: texts to learn from, best your own documents; a folder or file. Repeatable."
+        ),
+    ] = None,
+    rows: Annotated[int, typer.Option("--rows", help="gptq, awq: so many pieces of those texts.", min=1)] = 64,
+    tokens: Annotated[int, typer.Option("--tokens", help="gptq, awq: tokens of a piece.", min=16)] = 256,
+    seed: Annotated[int, typer.Option("--seed", help="gptq, awq: which pieces are drawn.")] = 42,
+    group: Annotated[
+        int | None,
+        typer.Option("--group", help="gptq, awq: weights with one scale. Default: 128, or what divides the widths."),
+    ] = None,
+    compute: Annotated[str, typer.Option("--compute", help="nf4: what is computed in: bf16, f16 or f32.")] = "bf16",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take.")] = False,
+    config: ConfigFlag = None,
+    set_: SetFlag = None,
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Make a lighter model of a model. The word `make` can be left out."""
+    from damda.cli import show
+    from damda.compress import methods
+    from damda.compress.make import Making
+    from damda.config import find
+
+    kind, silent, settings = methods.known(method), quiet or json, find(config, flags(set_))
+    texts = (
+        _texts(calibrate or (), settings, (rows, tokens, seed), silent=silent) if kind in methods.CALIBRATED else None
+    )
+    making = Making(_order(model, method, out, settings, texts, group, compute, silent=silent))
+    foreseen = making.estimate()
+    show.note(_takes(foreseen), silent=silent)
+    if dry_run:
+        show.as_json(foreseen) if json else show.out.print(_takes(foreseen))
+        return
+    with show.progress(silent) as tell:
+        made = making.run(tell)
+    if json:
+        show.as_json(made)
+        return
+    _show(made, making.out, kind, silent=quiet)
+
+
+def _texts(
+    paths: Sequence[Path], settings: "Settings", drawn: tuple[int, int, int], *, silent: bool
+) -> "Calibration | None":
+    from damda.assemble.compressing import texts_of
+    from damda.cli import show
+    from damda.compress.make import Calibration
+
+    if not paths:
+        return None
+    with show.progress(silent) as tell:
+        texts, data, unread = texts_of(paths, settings, tell)
+    if unread:
+        show.note(f"{unread} files can't be read and are left out; `damda index` says why", silent=silent)
+    return Calibration(texts, data, *drawn)
+
+
+def _order(
+    model: str,
+    method: str,
+    out: Path | None,
+    settings: "Settings",
+    texts: "Calibration | None",
+    group: int | None,
+    compute: str,
+    *,
+    silent: bool,
+) -> "Order":
+    from damda import artifact
+    from damda.assemble.compressing import model_files, parent_of
+    from damda.cli import show
+    from damda.cli.machine import described
+    from damda.compress.make import Order
+    from damda.compress.quantise import packed_already
+
+    source = model_files(model, offline=settings.offline, whole=True)
+    packed = packed_already(source) if source.is_file() else ""
+    if packed:
+        show.note(f"{source.name} is in {packed} already: what is made of it lacks what that has lost", silent=silent)
+    name = source.stem if source.is_file() else source.resolve().name
+    named = Path(f"{name}-{method.removeprefix('gguf:')}")
+    return Order(
+        source,
+        parent_of(model, source),
+        method,
+        out or named,
+        compute,
+        group,
+        texts,
+        artifact.command(),
+        described(),
+        {"parent_in": packed} if packed else {},
+    )
+
+
+def _takes(foreseen: "Estimate") -> str:
+    parts = {"memory": foreseen.memory, "disk": foreseen.disk}
+    needs = " and ".join(f"{size / 1e9:.1f} GB of {what}" for what, size in parts.items())
+    return f"takes {needs}; the result about {foreseen.size / 1e6:,.0f} MB"
+
+
+def _show(made: "Manifest", out: Path, kind: str, *, silent: bool) -> None:
+    from damda.cli import show
+
+    before, after = (made.metrics[key] / 1e6 for key in ("bytes_before", "bytes"))
+    bits = made.metrics["bits_a_weight"]
+    show.out.print(
+        f"{out}: {after:,.1f} MB ({bits:.2f} bits a weight), before {before:,.1f} MB; {made.seconds:,.0f} s",
+        markup=False,
+    )
+    engine = "llama" if kind == "gguf" else "transformers"
+    show.note(
+        f'to ask with it: damda ask DOCUMENTS "..." --generator {engine} --set {engine}.model={out}', silent=silent
+    )
+
+
+@compress.command(epilog="Examples: damda compress setup  |  damda compress setup --torch torch==2.13.0")
+def setup(
+    torch: Annotated[
+        str,
+        typer.Option("--torch", help="What pip is asked for, first of all. Default: the version that damda has."),
+    ] = "",
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Make the environment that gptq and awq run in, once: 1.5 GB, more where pip takes torch for graphics cards."""
+    from damda.cli import show
+    from damda.compress import environment
+
+    with show.progress(quiet or json) as tell:
+        made = environment.setup(torch or environment.default_torch(), tell)
+    show.as_json({"environment": str(made), "package": environment.PACKAGE}) if json else show.out.print(
+        str(made), markup=False
+    )

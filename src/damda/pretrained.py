@@ -1,0 +1,119 @@
+"""transformers' models on disk: which are safe to open, and how a GGUF file becomes one.
+
+Knows: the names of files in a folder of transformers, how a GGUF's weights are unpacked, what transformers prints.
+Does not know: what a model is for.
+"""
+
+import io
+import json
+import logging
+import sys
+from contextlib import redirect_stderr
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from damda.errors import WeightsError
+
+
+def check(folder: Path) -> dict[str, Any]:
+    """The config of a folder whose model can be opened without running code of its maker.
+
+    Raises:
+        WeightsError: it has no config, or no .safetensors; damaged ones are found before anything is loaded.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise WeightsError(f"{folder} has no config.json: give a model in transformers' form") from error
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{folder / 'config.json'} can't be read ({error}): get the model again") from error
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise WeightsError(f"{folder} has no .safetensors: other weights are not opened, as loading them runs code")
+    for file in files:
+        _whole(file)
+    for index in folder.glob("*.safetensors.index.json"):
+        _complete(index)
+    if not isinstance(config, dict):
+        raise WeightsError(f"{folder / 'config.json'} is no config: get the model again")
+    return config
+
+
+def fingerprint(folder: Path) -> str:
+    """Twelve hex digits that differ for other weights: config, sizes, first and last megabytes. Reads no more.
+
+    Raises:
+        WeightsError: a file can't be read.
+    """
+    read = blake2b(digest_size=6)
+    try:
+        read.update((folder / "config.json").read_bytes())
+        for path in sorted(folder.glob("*.safetensors")):
+            with path.open("rb") as file:
+                size = path.stat().st_size
+                read.update(path.name.encode() + size.to_bytes(8, "little") + file.read(_EDGE))
+                file.seek(max(0, size - _EDGE))
+                read.update(file.read(_EDGE))
+    except OSError as error:
+        raise WeightsError(f"{folder} can't be read: {error.strerror or error}") from error
+    return read.hexdigest()
+
+
+_EDGE = 1 << 20
+
+
+def _whole(file: Path) -> None:
+    """A file that ends before its last weight is found by its header: length, JSON, then the weights."""
+    try:
+        with file.open("rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+            size = file.stat().st_size
+            header = json.loads(opened.read(length)) if length < size else None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{file} can't be read ({error}): get the model again") from error
+    tensors = [about for name, about in (header or {}).items() if name != "__metadata__"]
+    if not tensors or max(about["data_offsets"][1] for about in tensors) + 8 + length != size:
+        raise WeightsError(f"{file} is not whole: get the model again")
+
+
+def _complete(index: Path) -> None:
+    try:
+        files = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise WeightsError(f"{index} can't be read ({error}): get the model again") from error
+    if missing := sorted(str(name) for name in files if not (index.parent / str(name)).is_file()):
+        raise WeightsError(f"{index.parent} is not whole: {', '.join(missing)} missing; get the model again")
+
+
+def unpacked(gguf: Path) -> tuple[Any, Any]:
+    """A GGUF's model in float32, as transformers has it, and its tokenizer.
+
+    Raises:
+        WeightsError: transformers does not know its architecture, or the file is damaged.
+    """
+    silence()
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        with redirect_stderr(io.StringIO()):  # a bar that nothing else turns off
+            model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+            tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise WeightsError(f"{gguf}: transformers can't read it: {str(error).splitlines()[0]}") from error
+    # Else the folder would say that its weights are quantised, which they no longer are.
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    return model, tokenizer
+
+
+def silence() -> None:
+    """Keep transformers' own bars and reports off the terminal; damda has its own."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
+    if "datasets" in sys.modules:
+        sys.modules["datasets"].disable_progress_bars()
