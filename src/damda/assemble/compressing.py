@@ -1,6 +1,7 @@
-"""Names -> a model's files, for planning and for making it lighter; paths -> texts to learn from."""
+"""Names -> a model's files, for planning and for making it lighter; paths -> texts and questions to measure with."""
 
-from collections.abc import Sequence
+import random
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from damda.errors import ConfigError, ReadError
 from damda.ingest.read import read
 from damda.ingest.walk import walk
 from damda.manifest import Data, Parent
-from damda.types import Progress
+from damda.measure.dataset import Question, fetch
+from damda.tune import checks
+from damda.types import Document, Progress
 
 LICENCES = {"smollm2-135m": "Apache-2.0", "gemma3-270m": "Gemma Terms of Use"}
 """Of the models that `damda models` knows."""
@@ -75,6 +78,75 @@ def texts_of(paths: Sequence[Path], settings: Settings, progress: Progress) -> t
         texts += of_path
         described.append(Data(path.resolve().name, _digest(of_path), len(of_path)))
     return texts, described, unread
+
+
+def built_in_texts() -> dict[str, str]:
+    """Korean and English that damda brings: sentences, and short passages, written for it."""
+    passages, pairs = (task for _, task in checks.built_in())
+    sentences = [text for scored in pairs.similar.values() for pair in scored for text in (pair.first, pair.second)]
+    return {"ko": " ".join(dict.fromkeys(sentences)), "en": "\n\n".join(passages.passages.values())}
+
+
+def reading_rows(
+    dataset: Path, count: int, seed: int, settings: Settings, progress: Progress
+) -> list[Mapping[str, object]]:
+    """Questions with a passage that answers them and one that does not, as `compress.measured` takes them.
+
+    Args:
+        dataset: in any shape of ``damda eval``, with answers; of long documents what is around the answer is taken.
+
+    Raises:
+        ConfigError: no question has an answer that stands in its document.
+        ReadError: a document can't be read.
+    """
+    asked = fetch(dataset, offline=settings.offline)
+    if asked.documents is None:
+        raise ConfigError(f"{dataset} names no documents: give a folder in BEIR layout, or SQuAD's JSON")
+    held: dict[str, Document] = {}
+    found, _ = walk(asked.documents, settings.read)
+    for n, one in enumerate(found):
+        progress("reading documents", n, len(found))
+        held |= {document.id: document for document in read(one, settings.read)}
+    drawn = random.Random(seed)
+    rows: list[Mapping[str, object]] = []
+    for question in drawn.sample(asked.questions, len(asked.questions)):
+        if len(rows) < count and (row := _row(question, held, drawn)):
+            rows.append(row)
+    if not rows:
+        raise ConfigError(f"{dataset} has no question whose answer stands in its document")
+    return rows
+
+
+def _row(question: Question, held: Mapping[str, Document], drawn: random.Random) -> Mapping[str, object] | None:
+    """None: no right wording stands in a document of it, or ten draws found no passage without one."""
+    for name in sorted(question.relevant & held.keys()):
+        text = held[name].text
+        at = min((text.find(right) for right in question.answers if right in text), default=None)
+        other = _elsewhere(question, held, drawn) if at is not None else ""
+        if at is not None and other:
+            begin = max(0, min(at - _PASSAGE // 2, len(text) - _PASSAGE))
+            return {
+                "question": question.text,
+                "passage": text[begin : begin + _PASSAGE],
+                "title": held[name].title,
+                "answers": list(question.answers),
+                "other": other,
+            }
+    return None
+
+
+_PASSAGE = 1200
+"""Characters."""
+
+
+def _elsewhere(question: Question, held: Mapping[str, Document], drawn: random.Random) -> str:
+    names = list(held)
+    for _ in range(10):
+        name = drawn.choice(names)
+        text = held[name].text[:_PASSAGE]
+        if name not in question.relevant and not any(right in text for right in question.answers):
+            return text
+    return ""
 
 
 def _digest(texts: Sequence[str]) -> str:

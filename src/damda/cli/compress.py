@@ -1,4 +1,4 @@
-"""`damda compress`: a lighter model of a model, the environment that two methods want."""
+"""`damda compress`: a lighter model of a model, the environment that two methods want, and what it all came to."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +12,7 @@ from damda.cli.app import ConfigFlag, JsonFlag, QuietFlag, SetFlag, app, flags
 if TYPE_CHECKING:
     from damda.compress.make import Calibration, Order
     from damda.compress.methods import Estimate
+    from damda.compress.report import Report
     from damda.config import Settings
     from damda.manifest import Manifest
 
@@ -201,3 +202,102 @@ def setup(
     show.as_json({"environment": str(made), "package": environment.PACKAGE}) if json else show.out.print(
         str(made), markup=False
     )
+
+
+@compress.command(
+    epilog="Examples: damda compress report smollm2-135m my-q4 my-nf4 --report cost.html  |  damda compress report "
+    "./my-model my-q4 my-q8 --questions ./ko_qa --count 50 --max-loss 3"
+)
+def report(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="The model that the others are held against, then what was made of it: folders, .gguf files, names.",
+            show_default=False,
+        ),
+    ],
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--text",
+            help="Text for perplexity: a folder or file, or NAME=one. Repeatable. Default: damda's Korean and English.",
+        ),
+    ] = None,
+    windows: Annotated[int, typer.Option("--windows", help="Of 512 tokens, of each text, at most.", min=1)] = 8,
+    questions: Annotated[
+        Path | None,
+        typer.Option("--questions", help="Questions with answers and documents, in any shape of `damda eval`."),
+    ] = None,
+    count: Annotated[int, typer.Option("--count", help="So many questions, each asked twice.", min=1)] = 50,
+    seed: Annotated[int, typer.Option("--seed", help="Which questions are drawn.")] = 42,
+    max_size: Annotated[
+        float | None, typer.Option("--max-size", help="Take the one that loses least of those with so many MB.", min=0)
+    ] = None,
+    max_loss: Annotated[
+        float | None,
+        typer.Option("--max-loss", help="Take the smallest of those with so many % more bits a byte."),
+    ] = None,
+    page: Annotated[Path | None, typer.Option("--report", help="Write an HTML page with plots.")] = None,
+    config: ConfigFlag = None,
+    set_: SetFlag = None,
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Size, memory, perplexity, answers and speed of a model and what was made of it, in one run on this machine."""
+    from dataclasses import replace
+
+    from damda.assemble.compressing import built_in_texts, model_files, reading_rows
+    from damda.cli import show
+    from damda.cli.machine import described
+    from damda.cli.measure import write
+    from damda.compress import report as reporting
+    from damda.compress.report_page import page as as_page
+    from damda.config import find
+
+    silent, settings = quiet or json, find(config, flags(set_))
+    paths = [model_files(model, offline=settings.offline, whole=True) for model in models]
+    with show.progress(silent) as tell:
+        rows = reading_rows(questions, count, seed, settings, tell) if questions else []
+        texts = _read_texts(text, settings, tell) if text else built_in_texts()
+        made = reporting.report(paths, reporting.Asked(texts, windows, rows), tell, described())
+    if max_size is not None or max_loss is not None:
+        chosen, why = reporting.choose(made.rows, max_size * 1e6 if max_size is not None else None, max_loss)
+        made = replace(made, chosen=chosen, why=why)
+    if page:
+        write(page, as_page(made))
+    if json:
+        show.as_json(made)
+        return
+    _show_report(made)
+    if page:
+        show.note(f"written to {page}", silent=quiet)
+
+
+def _read_texts(given: Sequence[str], settings: "Settings", tell: Any) -> dict[str, str]:  # noqa: ANN401  a Progress
+    from damda.assemble.compressing import texts_of
+
+    texts = {}
+    for one in given:
+        name, _, path = one.rpartition("=")
+        found, _, _ = texts_of([Path(path)], settings, tell)
+        texts[name or Path(path).stem] = "\n\n".join(found)
+    return texts
+
+
+def _show_report(made: "Report") -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from damda.cli import show
+    from damda.compress.report_page import cells, heads
+
+    table = Table()
+    for head in heads(made):
+        table.add_column(head.replace(", ", "\n"), justify="left" if not table.columns else "right")
+    for row in made.rows:
+        table.add_row(*map(escape, cells(row, made)), style="bold" if row.name == made.chosen else None)
+    show.out.print(table)
+    read = "; ".join(f"{name}: {made.windows[name]} windows, {made.tokens[name]:,} tokens" for name in made.windows)
+    show.out.print(f"{made.machine}; {read}", style="dim")
+    if made.why:
+        show.out.print(f"{made.chosen} {made.why}" if made.chosen else made.why, markup=False)

@@ -4,17 +4,15 @@ Knows: how the environment is made, where it lies, how the program in it is aske
 """
 
 import importlib.metadata
-import json
 import subprocess
 import sys
-import tempfile
 import venv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from damda import weights
-from damda.compress import calibrated
+from damda.compress import apart, calibrated
 from damda.errors import ConfigError, WeightsError
 from damda.types import Progress
 
@@ -72,32 +70,10 @@ def run(request: Mapping[str, Any], progress: Progress) -> None:
     folder = place()
     if folder is None:
         raise ConfigError(f"this {MISSING}")
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(
-            [str(_python(folder)), "-P", str(Path(calibrated.__file__))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=said,
-        )
-        assert process.stdin and process.stdout
-        try:
-            process.stdin.write(json.dumps(request).encode())
-            process.stdin.close()
-            _listen(process.stdout, progress)
-            process.wait()
-        finally:
-            process.kill()
-            process.wait()
-        said.seek(0)
-        lines = said.read().decode("utf-8", "replace").strip().splitlines()
-    if process.returncode:
-        raise WeightsError(f"{request['model']}: llmcompressor failed: {lines[-1] if lines else 'no reason given'}")
-
-
-def _listen(told: IO[bytes], progress: Progress) -> None:
-    for line in told:
-        step = json.loads(line)
-        progress(step["what"], step["done"], step["total"])
+    try:
+        apart.run([str(_python(folder)), "-P", str(Path(calibrated.__file__))], request, progress)
+    except apart.Failed as error:
+        raise WeightsError(f"{request['model']}: llmcompressor failed: {error}") from error
 
 
 def _python(folder: Path) -> Path:

@@ -4,10 +4,7 @@ Knows: names, arguments and conventions of ggml's functions. Does not know: file
 """
 
 import ctypes
-import importlib.util
-from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +12,8 @@ from numpy.typing import NDArray
 
 from damda.compress.memory import BLOCKS
 from damda.errors import MissingExtra
-
-Library = Any
-"""A loaded library has no type of its own."""
+from damda.generate import native
+from damda.generate.native import Library
 
 
 class Init(ctypes.Structure):
@@ -27,7 +23,7 @@ class Init(ctypes.Structure):
 
 
 _POINTER, _INT64, _SIZE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_size_t
-_CALLS: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
+_CALLS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "ggml_cpu_init": (None, ()),
     "ggml_init": (_POINTER, (Init,)),
     "ggml_free": (None, (_POINTER,)),
@@ -46,17 +42,12 @@ _CALLS: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
 @cache
 def library() -> Library | None:
     """Ready to be called; None: xllamacpp is not there, or is built otherwise."""
-    found = importlib.util.find_spec("xllamacpp")
-    folders = (found.submodule_search_locations or []) if found else []
-    files = [file for folder in folders for file in sorted(Path(folder).glob("xllamacpp*.so"))]
-    if not files:
+    loaded = native.opened()
+    if loaded is None:
         return None
     try:
-        loaded = ctypes.CDLL(str(files[0]))
-        for name, (gives, takes) in _CALLS.items():
-            call = getattr(loaded, name)
-            call.restype, call.argtypes = gives, takes
-    except (OSError, AttributeError):
+        native.declare(loaded, _CALLS)
+    except AttributeError:
         return None  # whoever can do without says what was done instead; whoever can't fails by naming the extra
     loaded.ggml_cpu_init()
     return loaded

@@ -18,6 +18,7 @@ from damda.compress.memory import BLOCKS
 from damda.compress.roofline import Device
 from damda.errors import ConfigError
 from damda.generate.engine import cores
+from damda.generate.native import Library
 from damda.runtime import memory
 
 _WIDE, _LONG = 2048, 16_384
@@ -89,7 +90,7 @@ def _numpy() -> tuple[float, float]:
     return matrix.nbytes / _best(lambda: matrix @ one), 2 * matrix.size * _MANY / _best(lambda: matrix @ many)
 
 
-def _product(library: ggml.Library, kind: int, vectors: int, threads: int) -> float:
+def _product(library: Library, kind: int, vectors: int, threads: int) -> float:
     """Seconds of a matrix of this form times so many vectors."""
     size = _WIDE * _LONG * 4 + _WIDE * vectors * 4 + _LONG * vectors * 4
     context = library.ggml_init(ggml.Init(size + (64 << 20), None, False))  # room for its own notes

@@ -80,7 +80,10 @@ class Making:
         self._kind = methods.known(order.method)
         artifact.may_write(order.out)
         if order.source.is_dir():
-            pretrained.check(order.source)
+            done = pretrained.check(order.source).get("quantization_config")
+            if done:
+                how = done.get("quant_method") if isinstance(done, dict) else done
+                raise ConfigError(f"{order.source} is quantised by {how}: give the model that it was made of")
         if order.compute not in bits.COMPUTES:
             raise ConfigError(f"{order.compute!r} is no precision to compute in: give {', '.join(bits.COMPUTES)}")
         self._shape: Shape = shape(order.source)

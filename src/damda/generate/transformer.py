@@ -93,13 +93,10 @@ class Loaded:
         import torch
 
         drawn = torch.Generator().manual_seed(SEED)
-        ends, text = self._ends(), _Text(self.tokenizer, stop)
-        cache, fed = self._cache(), torch.tensor([list(tokens)], device=self.model.device)
+        ends, text, cache, fed = self._ends(), _Text(self.tokenizer, stop), self.cache(), tokens
         finish: Literal["stop", "length"] = "length"
         for _ in range(most):
-            with torch.inference_mode():
-                logits = self.model(input_ids=fed, **cache, use_cache=True, logits_to_keep=1).logits[0, -1]
-            token = _pick(logits.float().cpu(), temperature, drawn)
+            token = _pick(self.read(fed, cache)[-1], temperature, drawn)
             text.tokens += 1
             if token in ends:
                 finish = "stop"
@@ -109,13 +106,22 @@ class Loaded:
             if text.stopped:
                 finish = "stop"
                 break
-            fed = torch.tensor([[token]], device=self.model.device)
+            fed = [token]
         if piece := text.rest():
             yield Delta(piece)
         yield Delta(finish=finish, usage=Usage(len(tokens), text.tokens))
 
-    def _cache(self) -> dict[str, Any]:
-        """Keys and values of what was read, empty; transformers 5.24 calls the argument otherwise than before."""
+    def read(self, tokens: Sequence[int], cache: Mapping[str, Any], last: int = 1) -> Any:  # noqa: ANN401  torch's
+        """Logits after the last tokens, a tensor of shape (last, vocabulary), float32, on the CPU."""
+        import torch
+
+        fed = torch.tensor([list(tokens)], device=self.model.device)
+        with torch.inference_mode():
+            return self.model(input_ids=fed, **cache, use_cache=True, logits_to_keep=last).logits[0].float().cpu()
+
+    def cache(self) -> dict[str, Any]:
+        """For `read`: keys and values of what was read, empty. transformers 5.24 calls the argument otherwise than
+        before."""
         from transformers import DynamicCache
 
         known = inspect.signature(self.model.forward).parameters
