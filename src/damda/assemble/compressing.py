@@ -87,6 +87,17 @@ def built_in_texts() -> dict[str, str]:
     return {"ko": " ".join(dict.fromkeys(sentences)), "en": "\n\n".join(passages.passages.values())}
 
 
+def sampled(texts: Sequence[str], characters: int = 200_000) -> str:
+    """Texts put one behind the other, drawn from all, the same ones every time: no more than are needed."""
+    drawn, found, length = random.Random(42).sample(texts, len(texts)), [], 0
+    for text in drawn:
+        found.append(text)
+        length += len(text)
+        if length > characters:
+            break
+    return "\n\n".join(found)
+
+
 def reading_rows(
     dataset: Path, count: int, seed: int, settings: Settings, progress: Progress
 ) -> list[Mapping[str, object]]:

@@ -274,13 +274,13 @@ def report(
 
 
 def _read_texts(given: Sequence[str], settings: "Settings", tell: Any) -> dict[str, str]:  # noqa: ANN401  a Progress
-    from damda.assemble.compressing import texts_of
+    from damda.assemble.compressing import sampled, texts_of
 
     texts = {}
     for one in given:
         name, _, path = one.rpartition("=")
         found, _, _ = texts_of([Path(path)], settings, tell)
-        texts[name or Path(path).stem] = "\n\n".join(found)
+        texts[name or Path(path).stem] = sampled(found)
     return texts
 
 

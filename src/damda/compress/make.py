@@ -190,19 +190,22 @@ class Making:
 
 
 def rows(tokenize: Any, given: Calibration) -> list[list[int]]:  # noqa: ANN401  text -> token ids
-    """Rows of token ids, drawn from all texts put one behind the other.
+    """Rows of token ids: texts in a drawn order, one behind the other, until there is four times as much as is needed,
+    and of that the rows.
 
     Raises:
         ConfigError: the texts have no row of that length.
     """
-    ids: list[int] = []
-    for text in given.texts:
+    drawn, ids = random.Random(given.seed), list[int]()
+    for text in drawn.sample(given.texts, len(given.texts)):
         ids += tokenize(text)
+        if len(ids) > 4 * given.count * given.length:
+            break
     starts = range(0, len(ids) - given.length + 1, given.length)
     if not starts:
         raise ConfigError(f"the texts to learn from have {len(ids)} tokens, and one row has {given.length}: give more")
-    drawn = random.Random(given.seed).sample(starts, min(given.count, len(starts)))
-    return [ids[start : start + given.length] for start in sorted(drawn)]
+    chosen = drawn.sample(starts, min(given.count, len(starts)))
+    return [ids[start : start + given.length] for start in sorted(chosen)]
 
 
 def _bytes(path: Path) -> int:

@@ -192,7 +192,9 @@ def perplexity(model: Model, text: str, windows: int, progress: Callable[[int, i
     Raises:
         ValueError: the text has less than one window.
     """
-    ids, first = model.tokens(text), model.first
+    first = model.first
+    begins = [] if first is None else [first]
+    ids = begins + model.tokens(text)
     count = len(ids) // WINDOW
     if not count:
         raise ValueError(f"a text has {len(ids)} tokens; {WINDOW} are needed")
@@ -201,7 +203,7 @@ def perplexity(model: Model, text: str, windows: int, progress: Callable[[int, i
     for n, start in enumerate(starts):
         progress(n, len(starts))
         window = ids[start : start + WINDOW]
-        losses += model.losses([first, *window[1:]] if first is not None else window, WINDOW // 2)
+        losses += model.losses([*begins, *window[len(begins) :]], WINDOW // 2)
     progress(len(starts), len(starts))
     mean = sum(losses) / len(losses)
     return {

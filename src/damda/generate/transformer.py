@@ -7,7 +7,9 @@ It is there for the formats that llama.cpp does not read (bitsandbytes, GPTQ, AW
 """
 
 import inspect
+import io
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stderr
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -47,7 +49,7 @@ class Loaded:
     def __init__(self, folder: Path, *, context: int, threads: int = 0) -> None:
         require()
         config = pretrained.check(folder)
-        _loads(folder, config)
+        more = _loading(folder, config)
         pretrained.silence()
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -56,12 +58,14 @@ class Loaded:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-            self.model: Any = AutoModelForCausalLM.from_pretrained(
-                str(folder),
-                local_files_only=True,
-                dtype="auto" if device == "cuda" else torch.float32,
-                device_map=device,
-            ).eval()
+            with redirect_stderr(io.StringIO()):  # bars that nothing else turns off
+                self.model: Any = AutoModelForCausalLM.from_pretrained(
+                    str(folder),
+                    local_files_only=True,
+                    dtype="auto" if device == "cuda" else torch.float32,
+                    device_map=device,
+                    **more,
+                ).eval()
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
             raise WeightsError(f"{folder} can't be loaded: {str(error).splitlines()[0]}") from error
         positions = getattr(self.model.config, "max_position_embeddings", None)
@@ -297,12 +301,19 @@ def require() -> None:
         raise MissingExtra("the transformers generator", "compress")
 
 
-def _loads(folder: Path, config: Mapping[str, Any]) -> None:
+def _loading(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What transformers has to be told to load a quantised folder."""
     about = config.get("quantization_config") or {}
     method = about.get("quant_method", "")
     if not method:
-        return
+        return {}
     if method not in PACKAGES:
         raise WeightsError(f"{folder} is quantised by {method}, which is not run here: {', '.join(PACKAGES)} are")
     if find_spec(PACKAGES[method]) is None:
         raise MissingExtra(f"a model quantised by {method}", "compress")
+    if method == "compressed-tensors":
+        from transformers import CompressedTensorsConfig
+
+        # Unpacked as it loads: it would be at its first use in any case, and zero points can't be loaded packed.
+        return {"quantization_config": CompressedTensorsConfig(dequantize=True)}
+    return {}

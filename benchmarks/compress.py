@@ -1,0 +1,81 @@
+"""What each way to make a model lighter gains and costs: made by `damda compress`, measured by its report.
+
+python benchmarks/compress.py smollm2-135m DATA --work FOLDER
+python benchmarks/compress.py gemma3-270m DATA --work FOLDER --questions ko_qa
+
+DATA has ko_qa and en_xquad, in BEIR layout. FOLDER keeps what is made: what is there already is not made again. gptq
+and awq want `damda compress setup` first, and are left out, with a word, where it was not run. Let the machine rest
+meanwhile: speeds are measured.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import machine
+
+from damda.compress import environment
+from damda.compress.methods import CALIBRATED
+
+METHODS = (
+    "gguf:F16",
+    "gguf:Q8_0",
+    "gguf:Q6_K",
+    "gguf:Q5_K_M",
+    "gguf:Q4_K_M",
+    "gguf:Q4_0",
+    "int8",
+    "nf4",
+    "gptq",
+    "awq",
+)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    arguments.add_argument("model", help="as `damda compress` takes it")
+    arguments.add_argument("data", type=Path, help="the folder with ko_qa and en_xquad")
+    arguments.add_argument("--work", type=Path, required=True, help="where models are made")
+    arguments.add_argument("--methods", nargs="*", default=METHODS)
+    arguments.add_argument("--questions", default="en_xquad", help="the data set of DATA that is read from")
+    arguments.add_argument("--count", type=int, default=20)
+    arguments.add_argument("--windows", type=int, default=8)
+    given = arguments.parse_args()
+    name = Path(given.model).stem
+    given.work.mkdir(parents=True, exist_ok=True)
+    first = given.work / f"{name}-f16"
+    make(given.model, "f16", first, given.data)
+    made = [first]
+    for method in given.methods:
+        if method in CALIBRATED and environment.place() is None:
+            print(f"{method} is left out: run `damda compress setup` first", file=sys.stderr)
+            continue
+        made.append(given.work / f"{name}-{method.removeprefix('gguf:')}")
+        make(str(first), method, made[-1], given.data)
+    words = ["compress", "report", *map(str, made), "--windows", str(given.windows), "--count", str(given.count)]
+    words += ["--questions", str(given.data / given.questions)]
+    for language, corpus in (("ko", "ko_qa"), ("en", "en_xquad")):
+        words += ["--text", f"{language}={given.data / corpus / 'corpus.jsonl'}"]
+    result = damda([*words, "--report", str(given.work / f"{name}.html"), "--json"])
+    for row in result["rows"]:
+        del row["path"]
+    machine.save(f"compress-{name}", result)
+
+
+def make(model: str, method: str, out: Path, data: Path) -> None:
+    if not out.exists():
+        calibrate = ["--calibrate", str(data / "ko_qa" / "corpus.jsonl")] if method in CALIBRATED else []
+        damda(["compress", "make", model, "--method", method, "--out", str(out), *calibrate, "--json"])
+
+
+def damda(words: list[str]) -> Any:  # noqa: ANN401  JSON
+    program = "from damda.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", program, *words], stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)
+
+
+if __name__ == "__main__":
+    main()
