@@ -8,6 +8,7 @@ It is there for the formats that llama.cpp does not read (bitsandbytes, GPTQ, AW
 
 import inspect
 import io
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
 from importlib.util import find_spec
@@ -58,7 +59,8 @@ class Loaded:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-            with redirect_stderr(io.StringIO()):  # bars that nothing else turns off
+            with warnings.catch_warnings(), redirect_stderr(io.StringIO()):  # bars that nothing else turns off
+                warnings.filterwarnings("ignore", message="You passed `quantization_config`")  # to be asked to unpack
                 self.model: Any = AutoModelForCausalLM.from_pretrained(
                     str(folder),
                     local_files_only=True,
