@@ -15,6 +15,7 @@ import tiny_models
 from typer.testing import CliRunner
 
 from damda import manifest, runtime, weights
+from damda.assemble.compressing import built_in_texts
 from damda.cli import commands
 from damda.compress import apart, bits, calibrated, convert, environment, make, methods, quantise
 from damda.compress.make import Calibration, Making, Order
@@ -24,6 +25,7 @@ from damda.config import LlamaSettings, TransformersSettings
 from damda.errors import ConfigError, DamdaError, MissingExtra, WeightsError
 from damda.generate import gguf
 from damda.generate.llama import Llama
+from damda.generate.native import Native
 from damda.generate.transformer import Loaded, Transformer
 from damda.manifest import Data, Parent
 from damda.types import Message, quiet
@@ -80,6 +82,12 @@ def test_a_gguf_is_unpacked_for_what_wants_a_folder(tmp_path: Path) -> None:
     made = Making(order(path, "f16", tmp_path / "f16")).run(quiet)
     assert made.metrics["weights"] == shape(path).counts.all == 134_515_008
     assert 2 * 134_515_008 <= made.metrics["bytes"] < 2.01 * 134_515_008
+    from transformers import AutoTokenizer
+
+    tokenizer, native = AutoTokenizer.from_pretrained(tmp_path / "f16"), Native(path, context=256)
+    for text in (*built_in_texts().values(), "In the box\n\n1. NaruSense S2  12,345원\n\n\n2026년 11월"):
+        assert tokenizer(text, add_special_tokens=False)["input_ids"] == native.tokens(text)
+    native.close()
     packed = Making(order(tmp_path / "f16", "gguf:Q4_K_M", tmp_path / "packed")).run(quiet)
     assert packed.metrics["bits_a_weight"] < 6.4
     file = tmp_path / "packed" / "packed.gguf"

@@ -86,8 +86,11 @@ def _complete(index: Path) -> None:
         raise WeightsError(f"{index.parent} is not whole: {', '.join(missing)} missing; get the model again")
 
 
-def unpacked(gguf: Path) -> tuple[Any, Any]:
+def unpacked(gguf: Path, split: str) -> tuple[Any, Any]:
     """A GGUF's model in float32, as transformers has it, and its tokenizer.
+
+    Args:
+        split: what the file's ``tokenizer.ggml.pre`` says: how a text is cut before its pieces are found.
 
     Raises:
         WeightsError: transformers does not know its architecture, or the file is damaged.
@@ -105,6 +108,11 @@ def unpacked(gguf: Path) -> tuple[Any, Any]:
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
+    if split == "smollm":  # transformers forgets that digits stand alone, and with it how the text around them is cut
+        from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
+
+        whole = Sequence([Digits(individual_digits=True), ByteLevel(add_prefix_space=False)])
+        tokenizer.backend_tokenizer.pre_tokenizer = whole
     return model, tokenizer
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from damda import pretrained
 from damda.errors import WeightsError
+from damda.generate.gguf import header
 from damda.types import Progress
 
 COMPUTES = {"bf16": "bfloat16", "f16": "float16", "f32": "float32"}
@@ -74,7 +75,7 @@ def write_f16(folder: Path | None, gguf: Path | None, out: Path, progress: Progr
 
     progress("loading", 0, 2)
     if gguf:
-        model, tokenizer = pretrained.unpacked(gguf)
+        model, tokenizer = pretrained.unpacked(gguf, header(gguf).split)
         form = "float16"
     else:
         assert folder

@@ -82,6 +82,12 @@ class Header:
         return found if isinstance(found, int) else 0
 
     @property
+    def split(self) -> str:
+        """llama.cpp's name of how a text is cut before its pieces are found; "" where the file doesn't say."""
+        found = self.facts.get("tokenizer.ggml.pre")
+        return found if isinstance(found, str) else ""
+
+    @property
     def chat_template(self) -> bool:
         """Whether it has one."""
         return bool(self.facts.get("tokenizer.chat_template"))

@@ -17,12 +17,13 @@ from damda.embed import e5
 from damda.embed.bert import Float
 from damda.embed.bert import Pooling as Way
 from damda.errors import ConfigError, MissingExtra, WeightsError
+from damda.generate.gguf import header
 from damda.tune.export import first_position, pooling_of
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-VERSION = 1
+VERSION = 2
 """Goes up when `write_e5` or `write_gguf` would write something else."""
 
 
@@ -99,7 +100,7 @@ def _write_safetensors(path: Path, tensors: Mapping[str, Float]) -> None:
 def write_gguf(gguf: Path, folder: Path) -> None:
     """Fill an empty folder with the float32 model that a GGUF file holds, with its tokenizer; needs ``tune``."""
     ready()
-    model, tokenizer = pretrained.unpacked(gguf)
+    model, tokenizer = pretrained.unpacked(gguf, header(gguf).split)
     # Only what comes before the next token's probabilities makes sentence vectors.
     model.base_model.float().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
