@@ -21,6 +21,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any, Literal, get_args, get_origin
 
+import compress_tables
 import peer_tables
 import serve_tables
 import tune_tables
@@ -403,6 +404,7 @@ def pages() -> dict[Path, str]:
     tables = {path: numbers(language) for path, language in readmes.items()}
     tables[ROOT / "docs" / "peers.md"] = peer_tables.tables(RESULTS, table)
     tables[ROOT / "docs" / "serving.md"] = serve_tables.tables(RESULTS, table)
+    tables[ROOT / "docs" / "compressing.md"] = compress_tables.tables(RESULTS, table)
     tables[ROOT / "docs" / "tuning.md"] = tune_tables.tables(RESULTS, table)
     made = {path: with_numbers(path.read_text(encoding="utf-8"), text) for path, text in tables.items()}
     return made | {ROOT / "docs" / "settings.md": settings_page(), ROOT / "docs" / "cli.md": cli_page()}

