@@ -71,7 +71,10 @@ def make(
             "--calibrate", help="gptq, awq: texts to learn from, best your own documents; a folder or file. Repeatable."
         ),
     ] = None,
-    rows: Annotated[int, typer.Option("--rows", help="gptq, awq: so many pieces of those texts.", min=1)] = 64,
+    rows: Annotated[
+        int | None,
+        typer.Option("--rows", help="gptq, awq: so many pieces of those texts. Default: 64, for awq 16.", min=1),
+    ] = None,
     tokens: Annotated[int, typer.Option("--tokens", help="gptq, awq: tokens of a piece.", min=16)] = 256,
     seed: Annotated[int, typer.Option("--seed", help="gptq, awq: which pieces are drawn.")] = 42,
     group: Annotated[
@@ -92,9 +95,8 @@ def make(
     from damda.config import find
 
     kind, silent, settings = methods.known(method), quiet or json, find(config, flags(set_))
-    texts = (
-        _texts(calibrate or (), settings, (rows, tokens, seed), silent=silent) if kind in methods.CALIBRATED else None
-    )
+    paths = calibrate or () if kind in methods.CALIBRATED else ()
+    texts = _texts(paths, settings, (rows or methods.CALIBRATED.get(kind, 0), tokens, seed), silent=silent)
     making = Making(_order(model, method, out, settings, texts, group, compute, silent=silent))
     foreseen = making.estimate()
     show.note(_takes(foreseen), silent=silent)

@@ -4,7 +4,7 @@ Knows: names, packages, and how memory and disk grow with a model. Does not know
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,8 +18,9 @@ from damda.errors import ConfigError, MissingExtra
 FOLDERS = ("f16", "int8", "nf4", "gptq", "awq")
 """What becomes a folder of transformers."""
 
-CALIBRATED = ("gptq", "awq")
-"""What wants texts to learn from."""
+CALIBRATED: Mapping[str, int] = {"gptq": 64, "awq": 16}
+"""What wants texts to learn from, and how many rows of them if nobody says: AWQ reads each more than a hundred times,
+trying scales."""
 
 METHODS = (*FOLDERS, *(f"gguf:{mix}" for mix in (*FLOATS, *MIXES)))
 
