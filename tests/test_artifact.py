@@ -1,6 +1,7 @@
 """The folder that a training leaves behind: whole, or not there."""
 
 import hashlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -76,3 +77,15 @@ def test_a_command_names_no_folder_of_the_machine(monkeypatch: pytest.MonkeyPatc
     words = ["/usr/bin/damda", "tune", "encoder", "/home/someone/docs", "--set", "home=/srv/x", "--epochs=2", "a/b.csv"]
     monkeypatch.setattr("sys.argv", words)
     assert command() == "damda tune encoder docs --set home=x --epochs=2 a/b.csv"
+
+
+def test_two_at_once(tmp_path: Path) -> None:
+    """The second is told, and the first one's draft is left alone."""
+    out = str(tmp_path / "out")
+    code = f"from pathlib import Path; from damda.artifact import drafted; drafted(Path({out!r})).__enter__()"
+    with drafted(tmp_path / "out") as draft:
+        (draft / "file").touch()
+        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert other.returncode and "another process is writing" in other.stderr
+        assert (draft / "file").exists()
+    assert (tmp_path / "out" / "file").exists()

@@ -3,6 +3,7 @@
 Knows: drafts, where checkpoints go. Does not know: what is in the folder.
 """
 
+import hashlib
 import os
 import shutil
 import sys
@@ -10,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from damda.errors import ConfigError
 from damda.manifest import Data
-from damda.weights import sha256
+from damda.weights import cache_folder, sha256
 
 
 def may_write(out: Path) -> None:
@@ -42,11 +45,21 @@ def drafted(out: Path) -> Iterator[Path]:
     """A folder to fill, which becomes ``out`` when nothing went wrong, and is gone otherwise.
 
     Raises:
-        ConfigError: the disk refused.
+        ConfigError: the disk refused, or another process is filling it.
     """
     draft = out.parent / f".{out.name}.draft"
-    shutil.rmtree(draft, ignore_errors=True)
+    # Not beside the result: the file of a lock stays when it is released.
+    locks = cache_folder() / "locks"
+    lock = FileLock(locks / hashlib.sha256(str(out.absolute()).encode()).hexdigest()[:16], timeout=0)
     try:
+        locks.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise ConfigError(f"another process is writing {out}: wait for it, or give another folder") from error
+    except OSError as error:
+        raise ConfigError(f"{locks} can't be written ({error.strerror or error}); set DAMDA_CACHE") from error
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         yield draft
         draft.rename(out)
@@ -54,6 +67,7 @@ def drafted(out: Path) -> Iterator[Path]:
         raise ConfigError(f"{out} can't be written ({error.strerror or error}): make room and run again") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        lock.release()
 
 
 def data(path: Path, count: int, use: str, licence: str = "") -> Data:
