@@ -8,6 +8,7 @@ for 64 weights, and those scales in 8 bits again. The word table and the head st
 """
 
 from pathlib import Path
+from typing import Any
 
 from damda import pretrained
 from damda.errors import WeightsError
@@ -30,7 +31,7 @@ def write(folder: Path, out: Path, method: str, compute: str, progress: Progress
     """
     pretrained.silence()
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+    from transformers import BitsAndBytesConfig
 
     wanted = (
         BitsAndBytesConfig(load_in_8bit=True)
@@ -43,13 +44,7 @@ def write(folder: Path, out: Path, method: str, compute: str, progress: Progress
         )
     )
     progress("loading and packing", 0, 2)
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            str(folder), local_files_only=True, quantization_config=wanted, dtype=getattr(torch, stored(folder))
-        )
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise WeightsError(f"{folder} can't be loaded: {str(error).splitlines()[0]}") from error
+    model, tokenizer = _loaded(folder, quantization_config=wanted, dtype=getattr(torch, stored(folder)))
     progress("writing", 1, 2)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
@@ -71,7 +66,6 @@ def write_f16(folder: Path | None, gguf: Path | None, out: Path, progress: Progr
     """
     pretrained.silence()
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     progress("loading", 0, 2)
     if gguf:
@@ -80,12 +74,19 @@ def write_f16(folder: Path | None, gguf: Path | None, out: Path, progress: Progr
     else:
         assert folder
         form = stored(folder)
-        try:
-            model = AutoModelForCausalLM.from_pretrained(str(folder), local_files_only=True, dtype="auto")
-            tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise WeightsError(f"{folder} can't be loaded: {str(error).splitlines()[0]}") from error
+        model, tokenizer = _loaded(folder, dtype="auto")
     progress("writing", 1, 2)
     model.to(getattr(torch, form)).save_pretrained(out)
     tokenizer.save_pretrained(out)
     progress("writing", 2, 2)
+
+
+def _loaded(folder: Path, **more: Any) -> tuple[Any, Any]:  # noqa: ANN401  of from_pretrained
+    """Model and tokenizer of a folder."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(str(folder), local_files_only=True, **more)
+        return model, AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise WeightsError(f"{folder} can't be loaded: {str(error).splitlines()[0]}") from error
