@@ -89,6 +89,37 @@ def test_the_others_are_held_against_the_first(models: list[Path]) -> None:
     assert html.count("<svg") == 2 and "&lt;lighter&gt;" in html and "<lighter>" not in html
 
 
+def test_a_report_that_was_stopped_goes_on(models: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAMDA_CACHE", str(tmp_path / "cache"))
+    measures, stopped, asked = apart.run, [True], list[str]()
+
+    def stops(command: Any, request: Any, progress: Any) -> Any:  # noqa: ANN401
+        asked.append(Path(request["model"]).name)
+        if stopped[0] and request["model"].endswith("lighter>"):
+            raise KeyboardInterrupt
+        return measures(command, request, progress)
+
+    monkeypatch.setattr(apart, "run", stops)
+    with pytest.raises(KeyboardInterrupt):
+        reporting.report(models, Asked({"en": "text"}), quiet)
+    (models[1] / "model.safetensors").write_bytes(bytes(300))
+    stopped[0] = False
+    assert [made.size for made in reporting.report(models, Asked({"en": "text"}), quiet).rows] == [800, 300]
+    assert asked == ["parent", "<lighter>", "<lighter>"]
+    # Done: the next one measures all, and so does one with other texts, or over other weights.
+    reporting.report(models, Asked({"en": "text"}), quiet)
+    assert asked[3:] == ["parent", "<lighter>"] and not list((tmp_path / "cache" / "reports").iterdir())
+    stopped[0] = True
+    with pytest.raises(KeyboardInterrupt):
+        reporting.report(models, Asked({"en": "text"}), quiet)
+    (models[0] / "model.safetensors").write_bytes(bytes(900))
+    with pytest.raises(KeyboardInterrupt):
+        reporting.report(models, Asked({"en": "text"}), quiet)
+    with pytest.raises(KeyboardInterrupt):
+        reporting.report(models, Asked({"en": "other"}), quiet)
+    assert asked[5:] == ["parent", "<lighter>"] * 3
+
+
 def test_the_command(models: list[Path], tmp_path: Path) -> None:
     words = ["compress", "report", *map(str, models), "--max-loss", "20", "--report", str(tmp_path / "r.html")]
     done = CliRunner().invoke(commands(), words)

@@ -12,6 +12,7 @@ from typing import Any
 
 from damda import manifest
 from damda.compress import apart
+from damda.compress.unfinished import Unfinished
 from damda.errors import ConfigError, GeneratorError, WeightsError
 from damda.types import Progress
 
@@ -104,13 +105,7 @@ def measured(path: Path, asked: Asked, progress: Progress) -> dict[str, Any]:
     Raises:
         GeneratorError: it does not load, or fails.
     """
-    request = {
-        "model": str(weights_of(path).absolute()),
-        "texts": dict(asked.texts),
-        "windows": asked.windows,
-        "reading": list(asked.reading),
-        "most": asked.most,
-    }
+    request = {"model": str(weights_of(path).absolute()), **_request(asked)}
     try:
         found = apart.run([sys.executable, "-P", "-m", "damda.compress.measured"], request, progress)
     except apart.Failed as error:
@@ -119,14 +114,27 @@ def measured(path: Path, asked: Asked, progress: Progress) -> dict[str, Any]:
     return found
 
 
+def _request(asked: Asked) -> dict[str, Any]:
+    return {
+        "texts": dict(asked.texts),
+        "windows": asked.windows,
+        "reading": list(asked.reading),
+        "most": asked.most,
+    }
+
+
 def report(paths: Sequence[Path], asked: Asked, progress: Progress, machine: str = "") -> Report:
     """Measure all, one after another; the first one is what the others are held against.
+
+    What was measured is kept until all are: a report that was stopped goes on with the next model when it is asked
+    for again within a day.
 
     Raises:
         ConfigError, GeneratorError: as in `weights_of` and `measured`.
     """
     for path in paths:
         weights_of(path)
+    kept = Unfinished({**_request(asked), "machine": machine})
     rows: list[Row] = []
     windows: dict[str, int] = {}
     tokens: dict[str, int] = {}
@@ -135,10 +143,16 @@ def report(paths: Sequence[Path], asked: Asked, progress: Progress, machine: str
         def tell(what: str, done: int, total: int, name: str = path.name) -> None:
             progress(f"{name}: {what}", done, total)
 
-        found = measured(path, asked, tell)
+        found = kept.get(weights_of(path))
+        if found is None:
+            found = measured(path, asked, tell)
+            kept.add(weights_of(path), found)
+        else:
+            tell("measured before this run was begun again", 1, 1)
         windows |= {name: int(of["windows"]) for name, of in found["texts"].items()}
         tokens |= {name: int(of["tokens"]) for name, of in found["texts"].items()}
         rows.append(_row(path, found, rows[0].bits if rows else {}))
+    kept.done()
     return Report(rows, windows, tokens, machine=machine)
 
 
