@@ -113,18 +113,36 @@ def reading_rows(
     asked = fetch(dataset, offline=settings.offline)
     if asked.documents is None:
         raise ConfigError(f"{dataset} names no documents: give a folder in BEIR layout, or SQuAD's JSON")
+    rows = rows_of(asked.questions, documents_of(asked.documents, settings, progress), count, seed)
+    if not rows:
+        raise ConfigError(f"{dataset} has no question whose answer stands in its document")
+    return rows
+
+
+def documents_of(path: Path, settings: Settings, progress: Progress) -> dict[str, Document]:
+    """Documents by id.
+
+    Raises:
+        ReadError: one can't be read.
+    """
     held: dict[str, Document] = {}
-    found, _ = walk(asked.documents, settings.read)
+    found, _ = walk(path, settings.read)
     for n, one in enumerate(found):
         progress("reading documents", n, len(found))
         held |= {document.id: document for document in read(one, settings.read)}
+    progress("reading documents", len(found), len(found))
+    return held
+
+
+def rows_of(
+    asked: Sequence[Question], held: Mapping[str, Document], count: int, seed: int
+) -> list[Mapping[str, object]]:
+    """As `reading_rows`, of documents at hand; fewer, or none, where questions have no answer in theirs."""
     drawn = random.Random(seed)
     rows: list[Mapping[str, object]] = []
-    for question in drawn.sample(asked.questions, len(asked.questions)):
+    for question in drawn.sample(asked, len(asked)):
         if len(rows) < count and (row := _row(question, held, drawn)):
             rows.append(row)
-    if not rows:
-        raise ConfigError(f"{dataset} has no question whose answer stands in its document")
     return rows
 
 

@@ -276,12 +276,13 @@ def encoder_name(settings: EncoderSettings) -> str:
     return Path(settings.name).name or "encoder"
 
 
-def make_judge(given: str, settings: Settings) -> Generator:
-    """A language model that grades answers.
+def make_judge(given: str, settings: Settings, use: str = "judge with") -> Generator:
+    """A language model that grades answers, or that teaches.
 
     Args:
         given: llama, transformers or remote, as their settings say; llama:MODEL and so on for another model than
             theirs.
+        use: what it is for, in an error's words.
 
     Raises:
         ConfigError: it is neither.
@@ -289,7 +290,7 @@ def make_judge(given: str, settings: Settings) -> Generator:
     name, _, model = given.partition(":")
     if name not in ("llama", "transformers", "remote"):
         raise ConfigError(
-            f"{given!r} is no language model to judge with; give llama, transformers or remote, or one of them with "
+            f"{given!r} is no language model to {use}; give llama, transformers or remote, or one of them with "
             "a model, as in llama:MODEL"
         )
     changed: dict[str, Any] = {"answer": settings.answer.model_copy(update={"generator": name})}

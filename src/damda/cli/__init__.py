@@ -26,6 +26,7 @@ def commands() -> "typer.Typer":
         cache,
         checks,
         compress,
+        distill,
         documents,
         fused,
         generate,

@@ -142,26 +142,66 @@ def fit(
     from damda.tune.trainer import load_weights, run, save_weights
 
     _enough(texts, recipe, what, distinct=distinct)
-    _begin(work, {"recipe": asdict(recipe), "texts": _digest(texts), "model": digest(model), "distinct": distinct})
+    about = {"recipe": asdict(recipe), "texts": _digest(texts), "model": digest(model), "distinct": distinct}
+
+    def batched(epoch: int) -> list[list[int]]:
+        return _batched(texts, recipe, distinct=distinct, epoch=epoch)
+
+    return session(
+        work,
+        about,
+        recipe,
+        validate,
+        Weights(lambda folder: save_weights(model, folder), lambda folder: load_weights(model, folder)),
+        lambda watch: run(model, loss, texts, recipe, work, watch, batched),
+        progress,
+        what=what,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How what is learnt is kept in a folder, and put back."""
+
+    save: Callable[[Path], None]
+    load: Callable[[Path], None]
+
+
+def session(
+    work: Path,
+    about: Mapping[str, Any],
+    recipe: Recipe,
+    validate: Callable[[], float],
+    weights: Weights,
+    run: Callable[["Watch"], None],
+    progress: Progress,
+    *,
+    what: str,
+    every: float | None = None,
+) -> Trained:
+    """A training by any trainer that tells a Watch of its steps: it ends with the weights of its best validation.
+
+    Args:
+        work: a folder of this training alone.
+        about: all that it depends on; one with the same goes on from where it was.
+        run: trains from the last checkpoint in ``work``, or from the start.
+        every: seconds between checkpoints; None: a minute.
+
+    Raises:
+        KeyboardInterrupt, ConfigError: as in `fit`.
+    """
+    _begin(work, about)
     done = work / "done.json"
     if done.is_file():
-        load_weights(model, work / "best")
+        weights.load(work / "best")
         return _trained(json.loads(done.read_text(encoding="utf-8")))
-    watch = Watch(work, recipe, validate, lambda: save_weights(model, work / "best"), progress, what)
+    watch = Watch(work, recipe, validate, lambda: weights.save(work / "best"), progress, what, every)
     with _interrupts(watch):
-        run(
-            model,
-            loss,
-            texts,
-            recipe,
-            work,
-            watch,
-            lambda epoch: _batched(texts, recipe, distinct=distinct, epoch=epoch),
-        )
+        run(watch)
     if watch.interrupted:
         signal.raise_signal(signal.SIGINT)  # whoever handled it before does so now
         raise KeyboardInterrupt  # nobody did
-    load_weights(model, work / "best")
+    weights.load(work / "best")
     trained = watch.outcome()
     write_json(done, asdict(trained))
     for left in work.glob("checkpoint-*"):
@@ -175,6 +215,7 @@ class Watch:
     Args:
         work, recipe, validate, progress, what: as in `fit`.
         keep: saves the weights as they are now as the best.
+        every: seconds between checkpoints; None: a minute.
     """
 
     def __init__(
@@ -185,8 +226,10 @@ class Watch:
         keep: Callable[[], None],
         progress: Progress,
         what: str,
+        every: float | None = None,
     ) -> None:
         self.interrupted = False
+        self._seconds = _SAVE_EVERY if every is None else every
         self._file, self._recipe = work / "watch.json", recipe
         self._validate, self._keep, self._progress, self._what = validate, keep, progress, what
         self._saved = self._begun = time.monotonic()
@@ -213,7 +256,7 @@ class Watch:
             self._score(step)
         enough = len(self._scores) - 1 - self._best() >= self._recipe.patience
         stop = self.interrupted or enough
-        save = self.interrupted or time.monotonic() - self._saved > _SAVE_EVERY
+        save = self.interrupted or time.monotonic() - self._saved > self._seconds
         if save:
             self._saved = time.monotonic()
             spent = self._saved - self._begun
@@ -278,7 +321,7 @@ def _digest(texts: Texts) -> str:
     return whole.hexdigest()[:16]
 
 
-def digest(model: "SentenceTransformer") -> str:
+def digest(model: Any) -> str:  # noqa: ANN401  a torch module
     """Of a model's weights."""
     whole = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):

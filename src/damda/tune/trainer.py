@@ -41,7 +41,7 @@ class _Sampler(DefaultBatchSampler):
         return len(self._first)
 
 
-class _Reports(TrainerCallback):
+class Reports(TrainerCallback):
     """Tells a Watch what happens, and the trainer what it wants."""
 
     def __init__(self, watch: Watch) -> None:
@@ -123,7 +123,7 @@ def run(
         args=args,
         train_dataset=Dataset.from_dict({name: list(column) for name, column in texts.items()}),
         loss=loss,
-        callbacks=[_Reports(watch)],
+        callbacks=[Reports(watch)],
     )
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
