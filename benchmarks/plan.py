@@ -37,7 +37,7 @@ def compared(path: Path) -> list[dict[str, Any]]:
     """Rows of what was predicted, what was measured, and their ratio."""
     of = shape(path)
     one = roofline.load(of, 2 * (READ + SPOKEN // 2))  # half of it is what a step has before it on average
-    device = measured(form(of.kinds))
+    device = measured(form(of.kinds), of.hidden)
     found = [("prompt", roofline.prefill(roofline.load(of, 512), device), prompt(path))]
     found += [(f"batch {n}", roofline.decode(one, device, n), decode(path, n)) for n in BATCHES]
     return [

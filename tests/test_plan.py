@@ -2,6 +2,7 @@
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +273,21 @@ def test_prompts_are_arithmetic(tmp_path: Path) -> None:
     assert roofline.prefill(one, HALF) == pytest.approx(1e12 / (2 * one.shape.multiplied), rel=0.1)
 
 
+def test_speeds_that_were_measured_count(tmp_path: Path) -> None:
+    """A processor that unpacks four bits is never as fast as its memory, and hardly faster with more tokens at once."""
+    one = roofline.load(shape(config(tmp_path / "m", **SMOLLM2)), 128)
+    weights = 2 * one.shape.multiplied
+    device = Device("here", 1e11, 1e10, 8e10, "", ((1, 2e10), (4, 6e10), (256, 8e10)))
+    assert roofline.decode(one, device, 1) == pytest.approx(2e10 / weights, rel=0.05)
+    assert roofline.decode(one, device, 2) == pytest.approx((2e10 + 4e10 / 3) / weights, rel=0.05)
+    assert roofline.decode(one, device, 256) == pytest.approx(8e10 / weights, rel=0.05)
+    assert roofline.turns(one, device) == (4, "arithmetic") and roofline.best(one, device) == 4
+    waiting = replace(device, node=1e-4)
+    lost = 1 / roofline.decode(one, waiting, 1) - 1 / roofline.decode(one, device, 1)
+    assert lost == pytest.approx(roofline.NODES * one.shape.layers * 1e-4)
+    assert roofline.turns(one, waiting)[0] > 4, "what threads wait for one another is shared by all requests"
+
+
 # --- this machine
 
 
@@ -284,6 +300,7 @@ def test_this_machine_is_measured(monkeypatch: pytest.MonkeyPatch, library: bool
         pytest.skip("xllamacpp is not installed")
     found = machine.measured(2)
     assert ("Q4_0 products of llama.cpp" in found.source) == library
+    assert bool(found.products) == library == (found.node > 0)
     assert 1e8 < found.bandwidth < 1e13 and found.bandwidth < found.flops < 1e15 and found.memory > 1e8
 
 

@@ -22,7 +22,9 @@ from textwrap import fill
 from typing import Any, Literal, get_args, get_origin
 
 import compress_tables
+import distill_tables
 import peer_tables
+import plan_tables
 import serve_tables
 import tune_tables
 from pydantic.fields import FieldInfo
@@ -405,6 +407,8 @@ def pages() -> dict[Path, str]:
     tables[ROOT / "docs" / "peers.md"] = peer_tables.tables(RESULTS, table)
     tables[ROOT / "docs" / "serving.md"] = serve_tables.tables(RESULTS, table)
     tables[ROOT / "docs" / "compressing.md"] = compress_tables.tables(RESULTS, table)
+    tables[ROOT / "docs" / "distilling.md"] = distill_tables.tables(RESULTS, table)
+    tables[ROOT / "docs" / "planning.md"] = plan_tables.tables(RESULTS, table)
     tables[ROOT / "docs" / "tuning.md"] = tune_tables.tables(RESULTS, table)
     made = {path: with_numbers(path.read_text(encoding="utf-8"), text) for path, text in tables.items()}
     return made | {ROOT / "docs" / "settings.md": settings_page(), ROOT / "docs" / "cli.md": cli_page()}

@@ -3,13 +3,17 @@
 Knows: which products to time, NumPy's where ggml's are not there. Does not know: models.
 
 Weights are read as fast as a product of one vector with a matrix larger than any cache goes, which is what a step of
-decoding consists of; arithmetic is as fast as the product of that matrix with many vectors. Both depend on the form
-that the weights are stored in: unpacking four bits takes instructions.
+decoding consists of; batches are products of that matrix with a few vectors. Arithmetic is as fast as the product of
+many vectors with a matrix as wide as the model's, which is read from a cache but for the first time: that is what
+reading a prompt consists of. All depend on the form that the weights are stored in: unpacking four bits takes
+instructions. A small model's operations are so short that threads wait for one another as long; that is measured too.
 """
 
 import ctypes
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +28,11 @@ from damda.runtime import memory
 _WIDE, _LONG = 2048, 16_384
 """Shape of the matrix: 19 MB at 4 bits, 134 MB at 32."""
 
-_MANY = 64
-"""Vectors of the product that arithmetic is measured with."""
+_FEW, _MANY = (1, 2, 4, 8, 16), 256
+"""Vectors of the products that batches and that arithmetic are measured with."""
+
+_CHAIN, _TINY = 200, 64
+"""Products that wait for one another, and how wide they are: hardly any arithmetic."""
 
 _SECONDS = 0.4
 """Of each measurement: the best of what fits is taken, since another program can only make it slower."""
@@ -34,8 +41,8 @@ _RUNS = 200
 """Most: ggml takes some of the memory that it was given for each, and gives none back."""
 
 
-def measured(kind: int = 1) -> Device:
-    """This machine, for weights in a form of ggml's.
+def measured(kind: int = 1, hidden: int = _WIDE) -> Device:
+    """This machine, for weights in a form of ggml's, of a model with vectors of this length.
 
     Raises:
         ConfigError: the form is not known here, or the system doesn't say how much memory it has.
@@ -48,13 +55,27 @@ def measured(kind: int = 1) -> Device:
     threads = cores()
     library = ggml.library()
     if library is None:
-        bandwidth, flops, source = *_numpy(), f"measured: float32 products of NumPy, {threads} threads"
-    else:
-        one, many = (_product(library, kind, vectors, threads) for vectors in (1, _MANY))
-        size = _WIDE * _LONG / BLOCKS[kind][1] * BLOCKS[kind][2]
-        bandwidth, flops = size / one, 2 * _WIDE * _LONG * _MANY / many
-        source = f"measured: {BLOCKS[kind][0]} products of llama.cpp, {threads} threads"
-    return Device("this machine", float(total), bandwidth, flops, source)
+        bandwidth, flops = _numpy()
+        return Device(_NAME, float(total), bandwidth, flops, f"measured: float32 products of NumPy, {threads} threads")
+    size = _WIDE * _LONG / BLOCKS[kind][1] * BLOCKS[kind][2]
+    few = [(n, _product(library, kind, (_WIDE, _LONG), n, threads)) for n in _FEW]
+    wide = max(_BLOCK, hidden // _BLOCK * _BLOCK)
+    flops = 8 * wide * wide * _MANY / _product(library, kind, (wide, 4 * wide), _MANY, threads)
+    reached = [(n, 2 * _WIDE * _LONG * n / seconds) for n, seconds in few]
+    return Device(
+        _NAME,
+        float(total),
+        size / few[0][1],
+        flops,
+        f"measured: {BLOCKS[kind][0]} products of llama.cpp, {threads} threads",
+        (*reached, (_MANY, max(flops, reached[-1][1]))),
+        _node(library, threads),
+    )
+
+
+_NAME = "this machine"
+_BLOCK = 256
+"""Widths that every form can be packed in are multiples of it."""
 
 
 def form(kinds: Sequence[tuple[int, int]], method: str = "") -> int:
@@ -90,20 +111,47 @@ def _numpy() -> tuple[float, float]:
     return matrix.nbytes / _best(lambda: matrix @ one), 2 * matrix.size * _MANY / _best(lambda: matrix @ many)
 
 
-def _product(library: Library, kind: int, vectors: int, threads: int) -> float:
-    """Seconds of a matrix of this form times so many vectors."""
-    size = _WIDE * _LONG * 4 + _WIDE * vectors * 4 + _LONG * vectors * 4
+def _product(library: Library, kind: int, shape: tuple[int, int], vectors: int, threads: int) -> float:
+    """Seconds of a matrix of this form and shape times so many vectors."""
+    wide, long = shape
+    with _context(library, 4 * (wide * long + (wide + long) * vectors)) as context:
+        matrix = library.ggml_new_tensor_2d(context, kind, wide, long)
+        ctypes.memset(library.ggml_get_data(matrix), 1, library.ggml_nbytes(matrix))  # small numbers in every form
+        product = library.ggml_mul_mat(context, matrix, _vectors(library, context, wide, vectors))
+        return _timed(library, context, product, threads)
+
+
+def _node(library: Library, threads: int) -> float:
+    """Seconds of one operation that has hardly anything to do."""
+    with _context(library, 4 * _TINY * _TINY * _CHAIN) as context:
+        matrix = library.ggml_new_tensor_2d(context, 0, _TINY, _TINY)
+        ctypes.memset(library.ggml_get_data(matrix), 0, library.ggml_nbytes(matrix))
+        product = _vectors(library, context, _TINY, 1)
+        for _ in range(_CHAIN):
+            product = library.ggml_mul_mat(context, matrix, product)
+        return _timed(library, context, product, threads) / _CHAIN
+
+
+@contextmanager
+def _context(library: Library, size: int) -> Iterator[Any]:
+    """ggml's memory for tensors of so many bytes."""
     context = library.ggml_init(ggml.Init(size + (64 << 20), None, False))  # room for its own notes
     if not context:
         raise MemoryError(f"{size:,} bytes to measure this machine with")
     try:
-        matrix = library.ggml_new_tensor_2d(context, kind, _WIDE, _LONG)
-        ctypes.memset(library.ggml_get_data(matrix), 1, library.ggml_nbytes(matrix))  # small numbers in every form
-        several = library.ggml_new_tensor_2d(context, 0, _WIDE, vectors)
-        values = np.random.default_rng(0).standard_normal(_WIDE * vectors, np.float32)
-        ctypes.memmove(library.ggml_get_data(several), values.ctypes.data, values.nbytes)
-        graph = library.ggml_new_graph(context)
-        library.ggml_build_forward_expand(graph, library.ggml_mul_mat(context, matrix, several))
-        return _best(lambda: library.ggml_graph_compute_with_ctx(context, graph, threads))
+        yield context
     finally:
         library.ggml_free(context)
+
+
+def _vectors(library: Library, context: Any, wide: int, count: int) -> Any:  # noqa: ANN401  ggml's pointers
+    made = library.ggml_new_tensor_2d(context, 0, wide, count)
+    values = np.random.default_rng(0).standard_normal(wide * count, np.float32)
+    ctypes.memmove(library.ggml_get_data(made), values.ctypes.data, values.nbytes)
+    return made
+
+
+def _timed(library: Library, context: Any, product: Any, threads: int) -> float:  # noqa: ANN401  as above
+    graph = library.ggml_new_graph(context)
+    library.ggml_build_forward_expand(graph, product)
+    return _best(lambda: library.ggml_graph_compute_with_ctx(context, graph, threads))

@@ -28,6 +28,9 @@ class Device:
         bandwidth: bytes a second that weights are read with.
         flops: operations a second, a multiplication and an addition being two.
         source: where the figures are from.
+        products: (batch, operations a second) of weights with so many tokens, where that was measured: no processor
+            turns from the one limit to the other at a point.
+        node: seconds that an operation of a model's graph takes beside its arithmetic, as threads wait for one another.
     """
 
     name: str
@@ -35,6 +38,12 @@ class Device:
     bandwidth: float
     flops: float
     source: str
+    products: tuple[tuple[int, float], ...] = ()
+    node: float = 0.0
+
+
+NODES = 20
+"""Operations a layer that threads wait after: seven products, two of attention, and norms, rotations, sums between."""
 
 
 def _published(name: str, gigabytes: float, gigabytes_a_second: float, teraflops: float, source: str) -> Device:
@@ -101,8 +110,24 @@ def _operations(shape: Shape, tokens: int) -> float:
 
 
 def decode(one: Load, device: Device, batch: int) -> float:
-    """Tokens a second, of all requests together, at most."""
-    return batch / max(step(one, device, batch))
+    """Tokens a second, of all requests together: at most, or as far as was measured what a device reaches."""
+    reading, multiplying = step(one, device, batch)
+    if not device.products:
+        return batch / max(reading, multiplying)
+    weights = 2 * batch * one.shape.multiplied / _reached(device, batch)
+    caches = reading - one.read / device.bandwidth
+    attending = multiplying - 2 * batch * one.shape.multiplied / device.flops
+    return batch / (weights + max(caches, attending) + NODES * one.shape.layers * device.node)
+
+
+def _reached(device: Device, batch: int) -> float:
+    """Operations a second with so many tokens at once: between batches that were measured, in proportion."""
+    (low, slow), *rest = device.products
+    for high, fast in rest:
+        if batch <= high:
+            return slow + (fast - slow) * max(0, batch - low) / (high - low)
+        low, slow = high, fast
+    return slow
 
 
 def prefill(one: Load, device: Device) -> float:
@@ -123,7 +148,13 @@ def turns(one: Load, device: Device) -> tuple[float, Literal["arithmetic", "cach
     Arithmetic: reading and multiplying take the same time, and what one more request gains for all, each of them loses.
     Caches: all requests' keys and values are as much to read as the weights, and half of a gain is lost; arithmetic may
     never be reached, since caches are read for each request alone.
+
+    Where speeds by batch were measured, it is the first batch that, doubled, gains less than a third: as much as is
+    left of the gain at either turn.
     """
+    if device.products:
+        short = (n for n in BATCHES if decode(one, device, 2 * n) < decode(one, device, n) * 4 / 3)
+        return next(short, inf), "arithmetic"
     weights = one.read / device.bandwidth
     reading, multiplying = step(one, device, 1)
     cache = reading - weights
