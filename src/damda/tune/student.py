@@ -161,7 +161,7 @@ class Student:
             for start in range(0, len(order), size):
                 batch = order[start : start + size]
                 answers = sum(len(row.ids) - row.begin for row in batch)
-                total += float(self.loss(batch)) * answers
+                total += self.loss(batch).item() * answers
                 count += answers
         self.model.train()
         return total / count

@@ -23,11 +23,15 @@ class _Batches(Sampler[list[int]]):
 
     def __init__(self, rows: Sequence[Row], recipe: Recipe) -> None:
         self._lengths, self._recipe = [len(row.ids) for row in rows], recipe
-        self.epoch = 0
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The trainer calls this where it has wrapped this to go on inside of an epoch."""
+        self._epoch = epoch
 
     def __iter__(self) -> Iterator[list[int]]:
         keys: list[list[int]] = [[]] * len(self._lengths)
-        seed = self._recipe.seed + self.epoch
+        seed = self._recipe.seed + self._epoch
         yield from batches(self._lengths, keys, self._recipe.batch, seed=seed, distinct=False)
 
     def __len__(self) -> int:
@@ -36,9 +40,9 @@ class _Batches(Sampler[list[int]]):
 
 class _Loader(DataLoader[Any]):
     def set_epoch(self, epoch: int) -> None:
-        """The trainer calls this, also for the epoch that it goes on in."""
+        """The trainer calls this where it has not."""
         assert isinstance(self.batch_sampler, _Batches)
-        self.batch_sampler.epoch = epoch
+        self.batch_sampler.set_epoch(epoch)
 
 
 class _Trainer(Trainer):
