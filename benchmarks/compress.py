@@ -60,6 +60,7 @@ def main() -> None:
     for language, corpus in (("ko", "ko_qa"), ("en", "en_xquad")):
         words += ["--text", f"{language}={given.data / corpus / 'corpus.jsonl'}"]
     result = damda([*words, "--report", str(given.work / f"{name}.html"), "--json"])
+    del result["machine"]  # `machine.save` says more of it
     for row in result["rows"]:
         del row["path"]
     machine.save(f"compress-{name}", result)

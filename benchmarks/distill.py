@@ -24,13 +24,13 @@ def main() -> None:
     arguments.add_argument("--work", type=Path, required=True)
     arguments.add_argument("--student", default=STUDENT, help="as `damda distill` takes it")
     arguments.add_argument("--name", default="", help="of the result, behind the student's")
-    arguments.add_argument("more", nargs="*", help="behind --: handed to the command")
-    given = arguments.parse_args()
+    at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)  # argparse takes none behind options
+    given, more = arguments.parse_args(sys.argv[1:at]), sys.argv[at + 1 :]
     given.work.mkdir(parents=True, exist_ok=True)
     name = "-".join(filter(None, (Path(given.student).stem, given.name)))
     out, unseen = given.work / f"{name}-reader", given.work / "unseen"
     words = ["distill", str(given.data / "ko_qa"), "--student", given.student, "--out", str(out)]
-    words += ["--held-out", str(unseen), "--licence", "CC-BY-SA-4.0", *given.more, "--json"]
+    words += ["--held-out", str(unseen), "--licence", "CC-BY-SA-4.0", *more, "--json"]
     program = "from damda.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", program, *words], stdout=subprocess.PIPE, check=True)
     made = json.loads(done.stdout)

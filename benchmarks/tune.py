@@ -35,10 +35,10 @@ def main() -> None:
     arguments.add_argument("step", choices=STEPS)
     arguments.add_argument("data", type=Path, help="the folder with ko_sts, ko_nli and ko_qa")
     arguments.add_argument("--home", type=Path, required=True)
-    arguments.add_argument("more", nargs="*", help="behind --: handed to the command")
-    given = arguments.parse_args()
+    at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)  # argparse takes none behind options
+    given, more = arguments.parse_args(sys.argv[1:at]), sys.argv[at + 1 :]
     command = "compare" if given.step == "examples" else given.step
-    words = ["tune", command, *options(given.step, given.data, given.home), *given.more]
+    words = ["tune", command, *options(given.step, given.data, given.home), *more]
     begun = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", "from damda.cli import main; main()", *words, "--json"],
