@@ -27,7 +27,7 @@ import machine
 from damda import weights
 from damda.config import LlamaSettings
 from damda.generate import engine, fitting
-from damda.generate.llama import Llama
+from damda.generate.llama import Llama, begun
 from damda.types import Chunk, Hit, Message
 
 DOCUMENTS = Path(__file__).parent.parent / "examples" / "documents"
@@ -188,10 +188,10 @@ def cut(llama: Llama, tokens: int) -> tuple[int, int]:
 
     def begins(characters: int) -> int:
         said, hits = ask(QUESTIONS[0], characters)
-        chats = llama._weights.get()[1]
+        _, chats, prefixes = llama._weights.get()
         request = fitting.as_request(said, hits, len(hits), chats=chats, quote=False)
-        begun = llama._begun(said, hits, request) if request else None
-        return len(begun._tokens) if begun else 0
+        reading = begun(prefixes, said, hits, request) if request else None
+        return len(reading._tokens) if reading else 0
 
     low, high = 40, tokens * 6
     while high - low > 8:

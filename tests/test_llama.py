@@ -183,14 +183,14 @@ def test_the_port_wants_a_key(writer: Llama) -> None:
 
 def test_count_is_what_the_prompt_takes(writer: Llama) -> None:
     usage = list(writer.stream(ask("hi", ["x"]), max_tokens=1))[-1].usage
-    engine, chats = writer._weights.get()
+    engine, chats, _ = writer._weights.get()
     request, _ = fit(engine, ask("hi", ["x"]), hits(["x"]), chats=chats, quote=False, max_tokens=1)
     assert usage is not None and engine.count(request) == usage.prompt_tokens
 
 
 def test_what_does_not_fit_is_left_out_last_first(writer: Llama, caplog: pytest.LogCaptureFixture) -> None:
     texts = [f"{name} " + "word " * 300 + name for name in ("alpha", "beta", "gamma", "delta")]
-    engine, chats = writer._weights.get()
+    engine, chats, _ = writer._weights.get()
     request, kept = fit(engine, ask("?", texts), hits(texts), chats=chats, quote=False, max_tokens=256)
     assert [hit.chunk.text for hit in kept] == texts[:2]
     assert engine.count(request) <= engine.context - 256
@@ -260,7 +260,7 @@ def running() -> int:
 
 def test_each_request_gets_the_whole_context(three: Llama) -> None:
     """And no part of another's: three that fill theirs at the same time."""
-    engine, _ = three._weights.get()
+    engine = three._weights.get().engine
     assert 300 <= engine.context < 300 + 256  # llama.cpp rounds up
     ends: list[Delta] = []
     together([lambda: ends.append(list(three.complete("word " * 260, max_tokens=20))[-1])] * 3)
@@ -296,7 +296,7 @@ def test_more_than_slots_wait_for_their_turn(three: Llama) -> None:
 
 def test_what_is_given_up_while_it_waits_is_never_begun(three: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that waits can only be interrupted by a signal (Ctrl-C): llama.cpp tells it nothing before its turn."""
-    engine, _ = three._weights.get()
+    engine = three._weights.get().engine
     ran: list[object] = []
     run = engine.run
 
@@ -417,7 +417,7 @@ def test_a_model_without_chat_template(path: Path, monkeypatch: pytest.MonkeyPat
     for mode in ("quote", "write"):
         # A context of its own, so that the weights are not those of a model that chats.
         llama = Llama(LlamaSettings.model_validate({"mode": mode, "context": 1025, "threads": 1}), path=path)
-        engine, chats = llama._weights.get()
+        engine, chats, _ = llama._weights.get()
         request, _ = fit(engine, ask("열람실은?"), hits(passages), chats=chats, quote=mode == "quote", max_tokens=40)
         assert str(request["prompt"]).startswith("문서에서") and str(request["prompt"]).endswith("질문: 열람실은?\n답:")
         said = text(list(llama.stream(ask("열람실은?"), passages=hits(passages), max_tokens=40)))

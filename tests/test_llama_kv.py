@@ -18,7 +18,7 @@ from damda.generate import gguf, prefix, wire
 from damda.generate.extract import Gated
 from damda.generate.fitting import fit
 from damda.generate.kv import Kept
-from damda.generate.llama import Llama, _twin
+from damda.generate.llama import Llama, _twin, begun
 from damda.generate.worker import pieces
 from damda.types import Message
 
@@ -63,16 +63,16 @@ def say(llama: Llama, messages: Sequence[Message], tokens: int = 8) -> str:
 
 
 def kept(llama: Llama) -> Kept:
-    llama._weights.get()
-    assert llama._weights.prefixes
-    return llama._weights.prefixes._states.stats()
+    prefixes = llama._weights.get().prefixes
+    assert prefixes
+    return prefixes._states.stats()
 
 
 class Watched:
     """Tokens that llama.cpp read, and took from a slot, for each request that it got."""
 
     def __init__(self, llama: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
-        engine, _ = llama._weights.get()
+        engine = llama._weights.get().engine
         self.requests: list[tuple[int, int]] = []
         send = engine.send
 
@@ -139,7 +139,7 @@ def test_only_the_cut_between_batches_is_another(llama: Llama, cold: Llama, monk
     chances: dict[str, list[object]] = {}
 
     def listen(to: Llama, name: str) -> None:
-        engine, _ = to._weights.get()
+        engine = to._weights.get().engine
         send = engine.send
 
         def told(request: Mapping[str, object], heard: Callable[[object], bool], slot: int) -> None:
@@ -222,7 +222,7 @@ def test_off_unless_asked_for(path: Path, tmp_path: Path) -> None:
     for settings, folder in ((SETTINGS, None), (SETTINGS.model_copy(update={"kv": False}), tmp_path / "kv")):
         llama = Llama(settings, path=path, kv_folder=folder)
         say(llama, SEATS, 1)
-        assert llama._weights.prefixes is None
+        assert llama._weights.get().prefixes is None
         llama.close()
     assert not (tmp_path / "kv").exists()
 
@@ -266,11 +266,11 @@ def test_a_cap_that_is_too_small(path: Path, cold: Llama, tmp_path: Path, monkey
 
 
 def test_giving_up_while_the_beginning_is_read(llama: Llama, tmp_path: Path) -> None:
-    engine, _ = llama._weights.get()
+    engine, _, prefixes = llama._weights.get()
     request, _ = fit(engine, SEATS, (), chats=True, quote=False, max_tokens=8)
-    begun = llama._begun(SEATS, (), request)
-    assert begun
-    answer = pieces(begun, {**request, "max_tokens": 8})
+    reading = begun(prefixes, SEATS, (), request)
+    assert reading
+    answer = pieces(reading, {**request, "max_tokens": 8})
     next(answer)
     assert running() == 1
     answer.close()  # type: ignore[attr-defined]
@@ -284,7 +284,7 @@ def test_a_model_that_can_not_go_on_is_left_alone(
     llama: Llama, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As one whose state has no places to go back to: llama.cpp then reads all of it again, without a word."""
-    engine, _ = llama._weights.get()
+    engine = llama._weights.get().engine
     send = engine.send
     monkeypatch.setattr(engine, "send", lambda request, *rest: send({**request, "cache_prompt": False}, *rest))
     assert say(llama, SEATS)

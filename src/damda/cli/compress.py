@@ -97,7 +97,7 @@ def make(
     kind, silent, settings = methods.known(method), quiet or json, find(config, flags(set_))
     paths = calibrate or () if kind in methods.CALIBRATED else ()
     texts = _texts(paths, settings, (rows or methods.CALIBRATED.get(kind, 0), tokens, seed), silent=silent)
-    making = Making(_order(model, method, out, settings, texts, group, compute, silent=silent))
+    making = Making(_order(model, method, out, settings, texts, group, compute, silent=silent, dry_run=dry_run))
     foreseen = making.estimate()
     show.note(_takes(foreseen), silent=silent)
     if dry_run:
@@ -137,6 +137,7 @@ def _order(
     compute: str,
     *,
     silent: bool,
+    dry_run: bool,
 ) -> "Order":
     from damda import artifact
     from damda.assemble.compressing import model_files, parent_of
@@ -144,6 +145,7 @@ def _order(
     from damda.cli.machine import described
     from damda.compress.make import Order
     from damda.compress.quantise import packed_already
+    from damda.manifest import Parent
 
     source = model_files(model, offline=settings.offline, whole=True)
     packed = packed_already(source) if source.is_file() else ""
@@ -153,7 +155,7 @@ def _order(
     named = Path(f"{name}-{method.removeprefix('gguf:')}")
     return Order(
         source,
-        parent_of(model, source),
+        Parent(model) if dry_run else parent_of(model, source),  # which reads all of it for a hash
         method,
         out or named,
         compute,

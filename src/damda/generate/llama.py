@@ -10,10 +10,9 @@ come whole, because only then is it known that they are verbatim, or that they m
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from threading import Lock
-from typing import Literal
-from weakref import WeakValueDictionary
+from typing import Literal, NamedTuple
 
 from damda.config import LlamaSettings
 from damda.errors import ConfigError, GeneratorError
@@ -21,6 +20,7 @@ from damda.generate import fewshot, fitting, gguf, quoting
 from damda.generate.engine import Engine, require
 from damda.generate.kv import States
 from damda.generate.prefix import Begun, Prefixes
+from damda.generate.shared import shared
 from damda.generate.thinking import HideThinking
 from damda.generate.wire import Piece
 from damda.generate.worker import pieces
@@ -43,38 +43,23 @@ class _End:
         return Delta(finish=self.finish, usage=self.usage)
 
 
-class _Weights:
-    """A GGUF file that loads when it is first needed, once for all threads and for all who name it alike."""
+class _Loaded(NamedTuple):
+    """A GGUF file in memory; ``chats``: it has a chat template."""
 
-    def __init__(self, path: Path, settings: LlamaSettings, kv_folder: Path | None) -> None:
-        self._path, self._settings = path, settings
-        self._states = States(kv_folder, settings.kv_megabytes) if kv_folder else None
-        self.prefixes: Prefixes | None = None
-        self._lock = Lock()
-        self._loaded: tuple[Engine, bool] | None = None
-
-    def get(self) -> tuple[Engine, bool]:
-        """The engine, and whether the model has a chat template."""
-        with self._lock:
-            if self._loaded is None:
-                facts, given = gguf.header(self._path), self._settings
-                context = min(given.context, facts.context or given.context)
-                states = self._states.folder if self._states and self._states.ready() else None
-                engine = Engine(self._path, context=context, threads=given.threads, slots=given.slots, states=states)
-                if self._states and states:
-                    # All of it: a state under other weights is nonsense that nobody notices.
-                    self.prefixes = Prefixes(engine, self._states, sha256(self._path))
-                self._loaded = engine, facts.chat_template
-            return self._loaded
-
-    def drop(self) -> None:
-        """The memory goes when the last answer that runs has ended."""
-        with self._lock:
-            self._loaded = self.prefixes = None
+    engine: Engine
+    chats: bool
+    prefixes: Prefixes | None
 
 
-_weights: "WeakValueDictionary[tuple[object, ...], _Weights]" = WeakValueDictionary()
-_weights_lock = Lock()
+def _load(path: Path, settings: LlamaSettings, kv_folder: Path | None) -> _Loaded:
+    facts = gguf.header(path)
+    context = min(settings.context, facts.context or settings.context)
+    states = States(kv_folder, settings.kv_megabytes) if kv_folder else None
+    kept = states.folder if states and states.ready() else None
+    engine = Engine(path, context=context, threads=settings.threads, slots=settings.slots, states=kept)
+    # All of the file is hashed: a state under other weights is nonsense that nobody notices.
+    prefixes = Prefixes(engine, states, sha256(path)) if states and kept else None
+    return _Loaded(engine, facts.chat_template, prefixes)
 
 
 class Llama:
@@ -105,10 +90,7 @@ class Llama:
         self._id = f"llama:{self._path.name}:{fingerprint}:{settings.mode}"
         self._kv_folder = kv_folder.absolute() if kv_folder and settings.kv else None
         key = (self._path.absolute(), fingerprint, settings.context, settings.threads, settings.slots, self._kv_folder)
-        with _weights_lock:
-            shared = _weights.get(key)
-            self._weights = shared or _Weights(self._path, settings, self._kv_folder)
-            _weights[key] = self._weights
+        self._weights = shared(key, partial(_load, self._path, settings, self._kv_folder))
 
     def __repr__(self) -> str:
         return f"Llama({str(self._path)!r}, mode={self._settings.mode!r})"
@@ -142,7 +124,7 @@ class Llama:
             GeneratorError: the model does not load, or the prompt does not fit even with one passage.
         """
         quote = self._settings.mode == "quote"
-        engine, chats = self._weights.get()
+        engine, chats, prefixes = self._weights.get()
         request, kept = fitting.fit(engine, messages, passages, chats=chats, quote=quote, max_tokens=max_tokens)
         request |= {"max_tokens": max_tokens, "temperature": temperature}
         request["stop"] = [*stop] if chats else [*stop, fewshot.STOP]
@@ -154,7 +136,7 @@ class Llama:
         if quote:
             request["grammar"] = quoting.grammar(choice, absent, line=not chats)
         end = _End()
-        answer = pieces(self._begun(messages, kept, request) or engine, request)
+        answer = pieces(begun(prefixes, messages, kept, request) or engine, request)
         if chats and not quote:
             yield from _flow(answer, end)
         else:
@@ -169,7 +151,7 @@ class Llama:
         Raises:
             GeneratorError: the model does not load, or the prompt does not fit.
         """
-        engine, _ = self._weights.get()
+        engine = self._weights.get().engine
         request = fitting.fit_prompt(engine, prompt, max_tokens)
         request |= {"max_tokens": max_tokens, "temperature": temperature, "stop": [*stop]}
         end = _End()
@@ -179,11 +161,13 @@ class Llama:
                 yield Delta(piece.text)
         yield end.delta()
 
-    def _begun(self, messages: Sequence[Message], kept: Sequence[Hit], request: Mapping[str, object]) -> Begun | None:
-        """For a request that begins with passages: what continues their saved state, and saves it the first time."""
-        prefixes = self._weights.prefixes
-        tokens = prefixes.shared(request, _twin(messages, kept, request)) if prefixes else []
-        return Begun(prefixes, tokens) if prefixes and tokens else None
+
+def begun(
+    prefixes: Prefixes | None, messages: Sequence[Message], kept: Sequence[Hit], request: Mapping[str, object]
+) -> Begun | None:
+    """For a request that begins with passages: what continues their saved state, and saves it the first time."""
+    tokens = prefixes.shared(request, _twin(messages, kept, request)) if prefixes else []
+    return Begun(prefixes, tokens) if prefixes and tokens else None
 
 
 def _twin(messages: Sequence[Message], kept: Sequence[Hit], request: Mapping[str, object]) -> dict[str, object]:

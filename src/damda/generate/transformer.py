@@ -11,17 +11,18 @@ import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
-from weakref import WeakValueDictionary
 
 from damda import pretrained
 from damda.config import TransformersSettings
 from damda.errors import ConfigError, GeneratorError, MissingExtra, WeightsError
 from damda.generate import fewshot, fitting
 from damda.generate.engine import SEED, cores
+from damda.generate.shared import shared
 from damda.generate.thinking import HideThinking
 from damda.types import NOT_FOUND, Delta, Hit, Message, Usage
 
@@ -178,30 +179,6 @@ def _pick(logits: Any, temperature: float, drawn: Any) -> int:  # noqa: ANN401  
     return int(torch.multinomial(torch.softmax(logits / temperature, -1), 1, generator=drawn))
 
 
-class _Weights:
-    """A folder that loads when it is first needed, once for all threads and for all who name it alike."""
-
-    def __init__(self, folder: Path, settings: TransformersSettings) -> None:
-        self._folder, self._settings = folder, settings
-        self._lock = Lock()
-        self._loaded: Loaded | None = None
-
-    def get(self) -> Loaded:
-        with self._lock:
-            if self._loaded is None:
-                given = self._settings
-                self._loaded = Loaded(self._folder, context=given.context, threads=given.threads)
-            return self._loaded
-
-    def drop(self) -> None:
-        with self._lock:
-            self._loaded = None
-
-
-_weights: "WeakValueDictionary[tuple[object, ...], _Weights]" = WeakValueDictionary()
-_weights_lock = Lock()
-
-
 class Transformer:
     """A Generator and Completer over a folder of transformers, one answer at a time; others wait.
 
@@ -224,9 +201,8 @@ class Transformer:
         pretrained.check(self._folder)
         self._id = f"transformers:{self._folder.name}:{pretrained.fingerprint(self._folder)}"
         key = (self._id, self._folder, settings.context, settings.threads)
-        with _weights_lock:
-            self._weights = _weights.get(key) or _Weights(self._folder, settings)
-            _weights[key] = self._weights
+        load = partial(Loaded, self._folder, context=settings.context, threads=settings.threads)
+        self._weights = shared(key, load)
 
     def __repr__(self) -> str:
         return f"Transformer({str(self._folder)!r})"
