@@ -158,7 +158,7 @@ def test_questions_with_a_passage_and_another(tmp_path: Path) -> None:
     (only,) = reading_rows(tmp_path, 5, 1, Settings(), quiet)
     assert only["question"] == "When does it open?" and only["answers"] == ["nine"]
     assert LIBRARY in str(only["passage"]) and len(str(only["passage"])) <= 1200
-    assert only["other"] in (documents["b"], documents["c"])
+    assert (only["other"], only["other_title"]) in ((documents["b"], "b"), (documents["c"], "c"))
 
 
 def test_a_text_is_no_longer_than_is_needed() -> None:
@@ -179,7 +179,7 @@ class Reader:
 
 def test_what_is_read_is_judged() -> None:
     asked = {"question": "When?", "title": "", "answers": [LIBRARY], "passage": LIBRARY}
-    rows = [asked | {"other": "Tea."}, asked | {"other": "A library is a house."}]
+    rows = [asked | {"other": "Tea.", "other_title": ""}, asked | {"other": "A library is a house.", "other_title": ""}]
     assert reading(Reader(), rows, 8, quiet) == {
         "exact": 1.0,
         "f1": 1.0,

@@ -48,6 +48,17 @@ def test_what_does_not_answer_has_no_right_wording() -> None:
     assert {one.passages[0].title for one in wrong} == {"차", "포도주"}
 
 
+def test_a_title_does_not_tell_whether_it_answers() -> None:
+    """Most of these have no title; a question about one that has is refused with others that have, and the reverse."""
+    bare = {f"d{n}": Document(f"d{n}", f"{n}번 문단에는 제목이 없다. {FILLER[:300]}") for n in range(50)}
+    held = {**DOCUMENTS, **bare}
+    for asked, titled in ((OPENS, True), (Question("q9", "몇 번?", frozenset({"d7"}), ("7번 문단",)), False)):
+        near = {asked.id: [*bare, "wine"]}
+        found = [one for seed in range(40) for one in lessons([asked], held, near, Mixture(1, 1, seed))]
+        assert len(found) == 80
+        assert {bool(passage.title) for one in found for passage in one.passages} == {titled}
+
+
 def test_some_have_several_passages_and_one_that_answers() -> None:
     found = [one for seed in range(40) for one in made([OPENS], seed=seed, refusals=0, several=1)]
     several = [one for one in found if len(one.passages) > 1]

@@ -147,11 +147,11 @@ def rows_of(
 
 
 def _row(question: Question, held: Mapping[str, Document], drawn: random.Random) -> Mapping[str, object] | None:
-    """None: no right wording stands in a document of it, or ten draws found no passage without one."""
+    """None: no right wording stands in a document of it, or thirty draws found no passage without one."""
     for name in sorted(question.relevant & held.keys()):
         text = held[name].text
         at = min((text.find(right) for right in question.answers if right in text), default=None)
-        other = _elsewhere(question, held, drawn) if at is not None else ""
+        other = _elsewhere(question, held, held[name], drawn) if at is not None else None
         if at is not None and other:
             begin = max(0, min(at - _PASSAGE // 2, len(text) - _PASSAGE))
             return {
@@ -159,7 +159,8 @@ def _row(question: Question, held: Mapping[str, Document], drawn: random.Random)
                 "passage": text[begin : begin + _PASSAGE],
                 "title": held[name].title,
                 "answers": list(question.answers),
-                "other": other,
+                "other": other.text[:_PASSAGE],
+                "other_title": other.title,
             }
     return None
 
@@ -168,14 +169,18 @@ _PASSAGE = 1200
 """Characters."""
 
 
-def _elsewhere(question: Question, held: Mapping[str, Document], drawn: random.Random) -> str:
+def _elsewhere(
+    question: Question, held: Mapping[str, Document], like: Document, drawn: random.Random
+) -> Document | None:
+    """One that does not answer; with a title if ``like`` has one, or the title would give it away."""
     names = list(held)
-    for _ in range(10):
-        name = drawn.choice(names)
-        text = held[name].text[:_PASSAGE]
-        if name not in question.relevant and not any(right in text for right in question.answers):
-            return text
-    return ""
+    for left in reversed(range(30)):
+        document = held[drawn.choice(names)]
+        right = any(right in document.text[:_PASSAGE] for right in question.answers)
+        alike = bool(document.title) == bool(like.title) or left < 5
+        if document.text.strip() and document.id not in question.relevant and not right and alike:
+            return document
+    return None
 
 
 def _digest(texts: Sequence[str]) -> str:

@@ -137,8 +137,8 @@ def measure(asked: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
     Args:
         asked: "model": its file or folder; "texts": name -> text; "windows": of each, at most; "reading": rows of
-            {question, passage, title, answers, other}, ``other`` being a passage that does not answer; "most": tokens
-            of an answer.
+            {question, passage, title, answers, other, other_title}, ``other`` being a passage that does not answer;
+            "most": tokens of an answer.
     """
     path = Path(asked["model"])
     begun = time.perf_counter()
@@ -229,7 +229,7 @@ def reading(writer: Generator, rows: Sequence[Mapping[str, Any]], most: int, pro
         wrong += not said
         for name, figure in (("exact", exact_match), ("f1", f1), ("holds", holds)):
             scores[name].append(float(figure(said, row["answers"])) if said else 0.0)
-        other = _said(writer, row["question"], row["other"], "", most)
+        other = _said(writer, row["question"], row["other"], row["other_title"], most)
         right += not other
         for text, passage in ((said, row["passage"]), (other, row["other"])):
             if text:

@@ -120,13 +120,27 @@ def lessons(
         near: as `nearest` finds them.
         aside: documents that must not be seen, not even as ones that do not answer.
     """
-    others = [name for name in documents if name not in aside]
+    allowed = [name for name in documents if name not in aside]
+    titled = {has: [name for name in allowed if bool(documents[name].title) == has] for has in (True, False)}
+
+    def like(name: str, held: Sequence[Document]) -> bool:
+        return not held or bool(documents[name].title) == bool(held[0].title)
+
     for question in asked:
         drawn = random.Random(f"{mixture.seed} {question.id}")
         held = [documents[name] for name in sorted(question.relevant & documents.keys())]
 
-        def apart(question: Question = question, drawn: random.Random = drawn) -> Passage | None:
-            return _apart(question, [near.get(question.id, ()), others], documents, aside, drawn)
+        # Of documents that have a title as this one has, or have none as it has none, if there are such: else a model
+        # would learn to refuse whatever has no title.
+        alike = (titled[bool(held[0].title)] if held else allowed) or allowed
+        near_by = [name for name in near.get(question.id, ()) if name not in aside and like(name, held)]
+
+        def apart(
+            question: Question = question,
+            pools: Sequence[Sequence[str]] = (near_by, alike),
+            drawn: random.Random = drawn,
+        ) -> Passage | None:
+            return _apart(question, pools, documents, drawn)
 
         right = next(filter(None, (_around(question, document, drawn) for document in held)), None)
         if right:
@@ -170,17 +184,13 @@ def _word(text: str, at: int, towards: int) -> int:
 
 
 def _apart(
-    question: Question,
-    pools: Sequence[Sequence[str]],
-    documents: Mapping[str, Document],
-    aside: Collection[str],
-    drawn: random.Random,
+    question: Question, pools: Sequence[Sequence[str]], documents: Mapping[str, Document], drawn: random.Random
 ) -> Passage | None:
-    """A piece of a document that does not answer; None: ten draws found none."""
-    for _ in range(10):
+    """A piece of a document that does not answer; None: twenty draws found none."""
+    for _ in range(20):
         pool = drawn.choice(pools)
         name = drawn.choice(pool) if pool else ""
-        if not name or name in aside or name in question.relevant:
+        if not name or name in question.relevant:
             continue
         document = documents[name]
         length = drawn.randint(_SHORTEST, LONGEST)
