@@ -16,7 +16,7 @@ from damda.compress import apart, measured
 from damda.compress import report as reporting
 from damda.compress.measured import OfFolder, perplexity, reading
 from damda.compress.report import Asked, Row, choose, pareto
-from damda.compress.report_page import page
+from damda.compress.report_page import page, shared_start
 from damda.config import Settings
 from damda.errors import ConfigError, GeneratorError
 from damda.manifest import Manifest
@@ -118,6 +118,12 @@ def test_a_report_that_was_stopped_goes_on(models: list[Path], tmp_path: Path, m
     with pytest.raises(KeyboardInterrupt):
         reporting.report(models, Asked({"en": "other"}), quiet)
     assert asked[5:] == ["parent", "<lighter>"] * 3
+
+
+def test_what_names_share_is_said_once() -> None:
+    assert shared_start(["tiny-135m-f16", "tiny-135m-Q8_0"]) == "tiny-135m-" and shared_start(["a-b"]) == ""
+    assert shared_start(["tiny", "tiny-q4"]) == "" and shared_start(["one", "two"]) == ""
+    assert shared_start(["tiny-q", "tiny-q-4"]) == "tiny-"
 
 
 def test_the_command(models: list[Path], tmp_path: Path) -> None:

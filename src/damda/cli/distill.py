@@ -144,6 +144,9 @@ def distill(
         show.as_json(found)
         return
     _show(found)
+    for parent in found.parents:
+        if parent.licence:
+            show.note(f"made of {parent.name}: its licence ({parent.licence}) holds for the result too", silent=quiet)
     show.note(f'to ask with it: damda ask DOCUMENTS "..." --generator llama --set llama.model={out}', silent=quiet)
 
 

@@ -55,6 +55,27 @@ def cycle(count: int) -> list[str]:
     return [_COLOURS[n % len(_COLOURS)] for n in range(count)]
 
 
+def label(axes: "Axes", points: Sequence[tuple[float, float]], names: Sequence[str]) -> None:
+    """Write names beside points, each where it hides no other: right above its point, or below, or further off.
+
+    To be called when everything else is drawn, since it goes by where points lie in the plot.
+    """
+    axes.autoscale_view()
+    places = axes.transAxes.inverted().transform(axes.transData.transform(points)) * (340, 260)
+    taken: list[tuple[float, float, float]] = []
+    for at, name, (x, y) in sorted(zip(points, names, places.tolist(), strict=True), key=lambda one: one[2][::-1]):
+        width = 5.4 * len(name)
+        free = (up for up in (4, 14, -12, 24, -22) if not any(_over(x, y + up, width, other) for other in taken))
+        up = next(free, 34)
+        taken.append((x, y + up, width))
+        axes.annotate(name, at, xytext=(6, up), textcoords="offset points", fontsize=8)
+
+
+def _over(x: float, y: float, width: float, other: tuple[float, float, float]) -> bool:
+    """Whether two texts of 9 points' height hide one another."""
+    return x < other[0] + other[2] and other[0] < x + width and abs(y - other[1]) < 9
+
+
 def svg(draw: "Callable[[Axes], None]") -> str:
     """A plot of 520 by 360 points.
 
