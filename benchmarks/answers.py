@@ -16,13 +16,13 @@ import machine
 import damda
 from damda import assemble
 from damda.assemble import models
-from damda.config import Settings
 from damda.generate.extract import THRESHOLD
 from damda.generate.reader import Reader
 from damda.measure.answers import holds
 from damda.measure.dataset import Question, questions
 from damda.measure.evaluate import sample
 from damda.search.store import Store
+from damda.settings import Settings
 
 THRESHOLDS = (0.0, 0.1, 0.2, 0.25, 0.3, 0.33, 0.4, 0.5, 0.6)
 

@@ -27,7 +27,7 @@ from damda.answer.agreement.agree import Agreement
 from damda.answer.memory.cache import THRESHOLD, AnswerCache, unrelated
 from damda.answer.memory.remembered import Memory
 from damda.assemble import models
-from damda.config import Settings
+from damda.settings import Settings
 from damda.types import Answer, Encoder
 
 HERE = Path(__file__).parent

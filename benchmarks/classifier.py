@@ -30,7 +30,7 @@ from damda.answer.guards.classifier import Classifier
 from damda.answer.guards.labelled import Example, unique
 from damda.answer.guards.train import Trained, train
 from damda.assemble import models
-from damda.config import Settings
+from damda.settings import Settings
 from damda.types import Encoder
 
 Rows = list[dict[str, Any]]

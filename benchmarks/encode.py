@@ -25,7 +25,7 @@ CHARACTERS = 200
 OURS = """
 import json, sys, time
 from damda.assemble import models
-from damda.config import EncoderSettings
+from damda.settings import EncoderSettings
 encoder = models.make_encoder(EncoderSettings(threads=1), offline=True)
 texts = json.load(sys.stdin)
 encoder.encode(texts[:16], kind="passage")
@@ -99,7 +99,7 @@ def _agreement(texts: list[str], theirs: list[list[float]]) -> float:
     import numpy as np
 
     from damda.assemble import models
-    from damda.config import EncoderSettings
+    from damda.settings import EncoderSettings
 
     ours = models.make_encoder(EncoderSettings(), offline=True).encode(texts, kind="passage")
     return float((ours * np.array(theirs, np.float32)).sum(axis=1).mean())

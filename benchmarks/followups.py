@@ -25,11 +25,11 @@ from damda.answer.prompt import language
 from damda.answer.rewrite import Rewriter
 from damda.assemble import models
 from damda.assemble.conversation import nearness
-from damda.config import LlamaSettings, Settings
 from damda.generate.llama import Llama
 from damda.measure.answers import holds
 from damda.measure.retrieval import paired_p
 from damda.search.store import Store
+from damda.settings import LlamaSettings, Settings
 from damda.types import Answer, Message
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

@@ -22,7 +22,7 @@ ONE_AFTER_ANOTHER = """
 import sys, time
 from pathlib import Path
 from damda.assemble import models
-from damda.config import EncoderSettings, Settings
+from damda.settings import EncoderSettings, Settings
 from damda.ingest.chunk import chunk
 from damda.ingest.read import read
 from damda.ingest.walk import walk

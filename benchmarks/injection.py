@@ -22,11 +22,11 @@ from typing import Any
 import machine
 
 from damda.answer.guards.injection import Injection
-from damda.config import ReadSettings
 from damda.ingest.chunk import chunk
 from damda.ingest.read import read
 from damda.ingest.walk import walk
 from damda.korean import sentences
+from damda.settings import ReadSettings
 
 LINES = Path(__file__).parent.parent / "tests" / "injection_lines.jsonl"
 Row = dict[str, Any]

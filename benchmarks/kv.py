@@ -25,9 +25,9 @@ from typing import Any
 import machine
 
 from damda import weights
-from damda.config import LlamaSettings
 from damda.generate import engine, fitting
 from damda.generate.llama import Llama, begun
+from damda.settings import LlamaSettings
 from damda.types import Chunk, Hit, Message
 
 DOCUMENTS = Path(__file__).parent.parent / "examples" / "documents"

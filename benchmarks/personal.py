@@ -22,7 +22,7 @@ import machine
 
 from damda.answer.guards.personal import KINDS, Personal, find
 from damda.answer.guards.rules import Language, Length, Patterns
-from damda.config import GuardSettings
+from damda.settings import GuardSettings
 from damda.types import Guard
 
 Row = dict[str, Any]

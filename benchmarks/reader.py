@@ -23,12 +23,12 @@ from scipy.optimize import minimize
 import damda
 from damda import assemble
 from damda.assemble import models
-from damda.config import Settings
 from damda.generate.reader import Evidence, Reader, Reading, Support
 from damda.measure.answers import holds
 from damda.measure.dataset import Question, questions
 from damda.measure.evaluate import sample
 from damda.search.store import Store
+from damda.settings import Settings
 
 Array = NDArray[np.float64]
 PASSAGES, QUOTES = 5, 3

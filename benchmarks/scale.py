@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 
 from damda import assemble
 from damda.assemble import models
-from damda.config import Settings
 from damda.ingest.chunk import chunk
 from damda.korean import nfc
 from damda.library import Prepared
 from damda.morphemes import MorphemeProcess
 from damda.search.store import Store
+from damda.settings import Settings
 from damda.types import Analyser, Chunk, Document, Encoder, Mode, Searcher, quiet
 
 MODES: tuple[Mode, ...] = ("hybrid", "bm25", "dense")

@@ -20,9 +20,9 @@ from typing import Any
 import machine
 
 from damda import weights
-from damda.config import LlamaSettings
 from damda.generate.engine import cores
 from damda.generate.llama import Llama
+from damda.settings import LlamaSettings
 from damda.types import Message
 
 CONTEXT = 1024

@@ -23,7 +23,7 @@ from remembering import Remembering
 
 from damda.answer.guards.topics import ALLOWED, FORBIDDEN, Topics
 from damda.assemble import models
-from damda.config import Settings
+from damda.settings import Settings
 from damda.types import Encoder
 
 Rows = list[dict[str, Any]]

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from damda.config import ReadSettings
 from damda.ingest.sync import Sync
 from damda.korean import Morphemes
 from damda.search.hybrid import Fused
 from damda.search.single import Bm25, Dense
 from damda.search.store import Store
+from damda.settings import ReadSettings
 from damda.types import Kind, quiet
 
 

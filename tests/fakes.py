@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from damda import assemble
 from damda.assemble import models
-from damda.config import EncoderSettings, Settings
 from damda.knowledge import KnowledgeBase
+from damda.settings import EncoderSettings, Settings
 from damda.types import NO_META, Kind, Morpheme, Progress, quiet
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from damda.config import ReadSettings
 from damda.errors import ReadError
 from damda.ingest.read import read
 from damda.ingest.walk import Found, stamp
+from damda.settings import ReadSettings
 from damda.types import Document
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"

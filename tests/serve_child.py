@@ -14,9 +14,9 @@ from fakes import FakeEncoder, use_fakes
 from serving import Told
 
 from damda.assemble import models
-from damda.config import Settings
 from damda.errors import DamdaError
 from damda.serve import process
+from damda.settings import Settings
 from damda.types import Writer
 
 TOLD = Told()

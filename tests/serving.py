@@ -27,10 +27,10 @@ from fastapi import FastAPI
 from damda import config
 from damda.assemble import models
 from damda.assemble.service import Service, service
-from damda.config import Settings
 from damda.serve.app import build
 from damda.serve.backend import Backend
 from damda.serve.lanes import Attended
+from damda.settings import Settings
 from damda.types import NO_META, NOT_FOUND, Delta, Hit, Message, Usage, Writer
 
 CHILD = Path(__file__).with_name("serve_child.py")

@@ -12,6 +12,7 @@ FLOORS = [  # top to bottom is ground to roof: a file may import what stands abo
     ["library"],
     ["korean", "asked", "child", "api", "runtime", "plain", "hub", "adopted", "sources"],
     ["morphemes", "pixels", "home"],
+    ["settings"],
     ["config"],
     ["weights", "pretrained", "trace", "overrides"],
     ["traces", "manifest"],

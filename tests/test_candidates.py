@@ -370,8 +370,8 @@ def test_answers_of_other_settings_are_not_remembered(
 
 def test_from_an_artifact(root: Path, live: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:
     from damda.assemble import models
-    from damda.config import EncoderSettings
     from damda.embed.encoder import OnnxEncoder
+    from damda.settings import EncoderSettings
 
     def make_encoder(settings: EncoderSettings, *, offline: bool, progress: Progress = quiet) -> Any:  # noqa: ANN401
         return OnnxEncoder(Path(settings.name)) if "/" in settings.name else FakeEncoder()

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reading_fixtures import SHARED, found
 
-from damda.config import ReadSettings
 from damda.embed.encoder import OnnxEncoder
 from damda.errors import ReadError
 from damda.ingest.chunk import Counter, chunk
 from damda.ingest.read import read
+from damda.settings import ReadSettings
 from damda.types import Chunk, Document
 
 HEADING = re.compile(r" {0,3}#{1,6}[ \t]|\s*제\s?\d+\s?[편장절관]")

@@ -18,9 +18,9 @@ from damda.answer.guards.labelled import Example, read, unique
 from damda.answer.guards.train import Trained, train
 from damda.assemble import models
 from damda.cli import commands
-from damda.config import EncoderSettings
 from damda.embed.encoder import OnnxEncoder
 from damda.errors import ConfigError, ReadError
+from damda.settings import EncoderSettings
 from damda.types import Guard, Progress, quiet
 
 Float = NDArray[np.float64]

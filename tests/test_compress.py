@@ -21,13 +21,13 @@ from damda.compress import apart, bits, calibrated, convert, environment, make, 
 from damda.compress.make import Calibration, Making, Order
 from damda.compress.methods import Estimate
 from damda.compress.shape import shape, widths
-from damda.config import LlamaSettings, TransformersSettings
 from damda.errors import ConfigError, DamdaError, MissingExtra, WeightsError
 from damda.generate import gguf
 from damda.generate.llama import Llama
 from damda.generate.native import Native
 from damda.generate.transformer import Loaded, Transformer
 from damda.manifest import Data, Parent
+from damda.settings import LlamaSettings, TransformersSettings
 from damda.types import Message, quiet
 
 SAID = [Message("user", "t1w1 t2w2 t3w3")]

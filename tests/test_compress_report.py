@@ -17,9 +17,9 @@ from damda.compress import report as reporting
 from damda.compress.measured import OfFolder, perplexity, reading
 from damda.compress.report import Asked, Row, choose, pareto
 from damda.compress.report_page import page, shared_start
-from damda.config import Settings
 from damda.errors import ConfigError, GeneratorError
 from damda.manifest import Manifest
+from damda.settings import Settings
 from damda.types import NOT_FOUND, Delta, quiet
 
 LIBRARY = "The library opens at nine."

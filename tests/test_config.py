@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from damda.config import Settings, describe, load
+from damda.config import describe, load
 from damda.errors import ConfigError
+from damda.settings import Settings
 
 
 def toml(folder: Path, text: str) -> Path:

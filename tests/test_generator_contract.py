@@ -8,10 +8,10 @@ import httpx
 import pytest
 from test_llama import MISSING, smollm
 
-from damda.config import LlamaSettings, RemoteSettings
 from damda.generate import prefix
 from damda.generate.llama import Llama
 from damda.generate.remote import Remote
+from damda.settings import LlamaSettings, RemoteSettings
 from damda.types import Chunk, Completer, Delta, Hit, Message, Usage, Writer
 
 PASSAGE = "The library opens at nine. It closes at six."

@@ -17,12 +17,12 @@ import pytest
 from fakes import until
 
 from damda import weights
-from damda.config import LlamaSettings
 from damda.errors import ConfigError, GeneratorError, MissingExtra, WeightsError
 from damda.generate import fewshot, gguf, quoting
 from damda.generate.engine import cores
 from damda.generate.fitting import fit, without
 from damda.generate.llama import Llama
+from damda.settings import LlamaSettings
 from damda.types import NOT_FOUND, Chunk, Delta, Hit, Message
 
 MISSING = "no SmolLM2-135M (`damda models pull smollm2-135m`) or no xllamacpp (extra llama)"
@@ -438,7 +438,7 @@ def test_leaving_while_it_reads_the_prompt(path: Path) -> None:
     """A daemon thread inside llama.cpp would end the interpreter with a segmentation fault."""
     code = f"""
 import threading, time
-from damda.config import LlamaSettings
+from damda.settings import LlamaSettings
 from damda.generate.llama import Llama
 from damda.types import Message
 llama = Llama(LlamaSettings(model={str(path)!r}, context=2048, threads=1))

@@ -12,7 +12,6 @@ from fakes import FakeAnalyser, FakeEncoder, Opener, until
 from test_llama import MISSING, ask, hits, running, smollm, text, together
 
 from damda.assemble import make_generator, models
-from damda.config import LlamaSettings, Settings
 from damda.generate import engine as llama_cpp
 from damda.generate import gguf, prefix, wire
 from damda.generate.extract import Gated
@@ -20,6 +19,7 @@ from damda.generate.fitting import fit
 from damda.generate.kv import Kept
 from damda.generate.llama import Llama, _twin, begun
 from damda.generate.worker import pieces
+from damda.settings import LlamaSettings, Settings
 from damda.types import Message
 
 ROOMS = [

@@ -20,10 +20,10 @@ from damda import hub as hub_of
 from damda import manifest
 from damda.assemble.models import make_encoder
 from damda.cli import commands
-from damda.config import EncoderSettings
 from damda.embed.encoder import OnnxEncoder
 from damda.errors import DamdaError, WeightsError
 from damda.manifest import Data, Manifest, Parent
+from damda.settings import EncoderSettings
 from damda.tune.card import card
 
 pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")

@@ -26,11 +26,11 @@ from reading_fixtures import (
     zipped,
 )
 
-from damda.config import ReadSettings
 from damda.errors import ReadError
 from damda.ingest import html
 from damda.ingest.decode import clean, decode
 from damda.ingest.read import read
+from damda.settings import ReadSettings
 
 KOREAN = "대한민국의 주권은 국민에게 있고, 모든 권력은 국민으로부터 나온다.\n"
 

@@ -20,9 +20,9 @@ from reading_fixtures import (
     zipped,
 )
 
-from damda.config import ReadSettings
 from damda.errors import ReadError
 from damda.ingest.read import read
+from damda.settings import ReadSettings
 
 FLAGS = [
     (1 << 1, NO_PASSWORD),

@@ -11,10 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from damda.config import RemoteSettings
 from damda.errors import ConfigError, GeneratorError, UnreachableError
 from damda.generate.remote import Remote
 from damda.generate.thinking import HideThinking
+from damda.settings import RemoteSettings
 from damda.types import Delta, Message, Usage
 
 KEY = "sk-very-secret-123"

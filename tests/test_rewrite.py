@@ -9,9 +9,9 @@ import pytest
 from fakes import FakeAnalyser
 
 from damda.answer.rewrite import Rewriter, prompt
-from damda.config import RemoteSettings
 from damda.errors import GeneratorError, UnreachableError
 from damda.generate.remote import Remote
+from damda.settings import RemoteSettings
 from damda.types import Delta, Hit, Message
 
 HISTORY = [Message("user", "재택근무는 주 며칠까지 하나요?"), Message("assistant", "최대 3일까지 [1]")]

@@ -13,10 +13,10 @@ from fakes import FakeEncoder, Opener
 from tracing_fixtures import Start, latest, outline, steps
 
 from damda import assemble, config, trace
-from damda.config import RemoteSettings
 from damda.errors import GeneratorError
 from damda.generate.remote import Remote
 from damda.knowledge import KnowledgeBase
+from damda.settings import RemoteSettings
 from damda.traces import Traces
 from damda.types import Answer, Delta, Hit, Message, Usage
 

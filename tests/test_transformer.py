@@ -9,10 +9,10 @@ pytest.importorskip("torch", reason="needs the extra tune")
 
 import tiny_models
 
-from damda.config import TransformersSettings
 from damda.errors import ConfigError, GeneratorError, MissingExtra, WeightsError
 from damda.generate import fewshot, transformer
 from damda.generate.transformer import Loaded, Transformer
+from damda.settings import TransformersSettings
 from damda.types import NOT_FOUND, Chunk, Delta, Hit, Message
 
 SAID = [Message("user", "t1w1 t2w2 t3w3")]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from damda.config import ReadSettings
 from damda.errors import ReadError
 from damda.ingest.read import read
 from damda.ingest.walk import walk
+from damda.settings import ReadSettings
 
 NFD = unicodedata.normalize("NFD", "한글.md")
 NFC = unicodedata.normalize("NFC", NFD)

@@ -31,7 +31,7 @@ from pydantic.fields import FieldInfo
 from typer.main import get_command
 
 from damda.cli import commands
-from damda.config import Section, Settings
+from damda.settings import Section, Settings
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

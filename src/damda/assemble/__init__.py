@@ -14,7 +14,6 @@ from typing import Any
 from damda import config, weights
 from damda.answer.pipeline import Pipeline
 from damda.assemble import conversation, guarding, models, remembering
-from damda.config import Settings
 from damda.embed.encoder import OnnxEncoder
 from damda.embed.turned import Turned, read_matrix
 from damda.errors import ConfigError, DamdaError
@@ -30,6 +29,7 @@ from damda.search.pictures import Pictures
 from damda.search.single import Bm25, Dense
 from damda.search.store import Store
 from damda.search.tables import sizes
+from damda.settings import Settings
 from damda.types import (
     NO_META,
     Analyser,

@@ -12,11 +12,11 @@ from typing import Any
 from damda import adopted, config
 from damda.adopted import Adoption, Kind
 from damda.assemble import TABLES, assemble
-from damda.config import Settings
 from damda.errors import BusyError, StoreError
 from damda.home import described, writing_tables
 from damda.knowledge import KnowledgeBase
 from damda.search import tables
+from damda.settings import Settings
 from damda.types import Progress, quiet
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from damda.assemble import models
-from damda.config import Settings
 from damda.embed.bert import Pooling
 from damda.embed.encoder import OnnxEncoder
+from damda.settings import Settings
 from damda.types import Analyser, Encoder, Progress, Reranker, quiet
 
 REPRESENTATIONS = {

@@ -6,12 +6,12 @@ from hashlib import sha256
 from pathlib import Path
 
 from damda import pretrained, weights
-from damda.config import Settings
 from damda.errors import ConfigError, ReadError
 from damda.ingest.read import read
 from damda.ingest.walk import walk
 from damda.manifest import Data, Parent
 from damda.measure.dataset import Question, fetch
+from damda.settings import Settings
 from damda.tune import checks
 from damda.types import Document, Progress
 

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from damda.answer.followup import Nearness, Rules
 from damda.answer.history import Conversation, Whole
 from damda.answer.rewrite import Rewriter
-from damda.config import Settings
 from damda.embed.encoder import OnnxEncoder
 from damda.errors import ConfigError
 from damda.generate.extract import Extract, Gated
 from damda.morphemes import MorphemeProcess
 from damda.search.single import Dense
 from damda.search.store import Store
+from damda.settings import Settings
 from damda.types import Encoder, Generator
 
 

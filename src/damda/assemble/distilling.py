@@ -13,7 +13,6 @@ from damda.assemble import models
 from damda.assemble.compressing import documents_of, model_files, rows_of
 from damda.compress import bits, convert, quantise
 from damda.compress.measured import reading
-from damda.config import LlamaSettings, Settings
 from damda.errors import ConfigError
 from damda.generate import fewshot
 from damda.generate.extract import Extract
@@ -21,6 +20,7 @@ from damda.generate.llama import Llama
 from damda.generate.reader import Reader
 from damda.manifest import Data
 from damda.measure.dataset import fetch, placed, write_lines
+from damda.settings import LlamaSettings, Settings
 from damda.tune.lessons import Lesson, Mixture, lessons, nearest
 from damda.tune.split import Parts, by_document, leaks
 from damda.types import NOT_FOUND, Delta, Document, Generator, Hit, Message, Progress

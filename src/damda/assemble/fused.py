@@ -7,12 +7,12 @@ from typing import Any
 from damda import adopted
 from damda.assemble import candidates
 from damda.assemble.tuning import versions
-from damda.config import Settings
 from damda.errors import ConfigError
 from damda.generate.extract import THRESHOLD
 from damda.knowledge import KnowledgeBase
 from damda.measure.dataset import Question
 from damda.measure.evaluate import sample
+from damda.settings import Settings
 from damda.tune import fusion
 from damda.tune.make_encoder import judge
 from damda.tune.split import by_document

@@ -5,8 +5,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from damda.answer.guard import Guards
-from damda.config import Settings
 from damda.errors import ConfigError
+from damda.settings import Settings
 from damda.types import Encoder, Generator, Guard, Place
 
 NAMES = ("length", "language", "patterns", "personal", "injection", "classifier", "topics", "judge")

@@ -10,8 +10,8 @@ from typing import Any
 from damda import config
 from damda.answer.direct import Direct
 from damda.assemble import guarding, models, remembering
-from damda.config import Settings
 from damda.errors import ConfigError
+from damda.settings import Settings
 from damda.types import NO_META, Encoder, Progress, Writer, quiet
 from damda.weights import cache_folder
 

@@ -10,12 +10,13 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from damda import adopted, hub, manifest, weights
-from damda.config import EncoderSettings, RerankSettings, Settings, value_of
+from damda.config import value_of
 from damda.embed.encoder import OnnxEncoder
 from damda.errors import ConfigError, GeneratorError, MissingExtra, WeightsError
 from damda.generate.engine import cores
 from damda.home import home_of
 from damda.morphemes import MorphemeProcess
+from damda.settings import EncoderSettings, RerankSettings, Settings
 from damda.types import Encoder, Generator, ImageEncoder, Progress, Writer, quiet
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from damda.assemble import models
-from damda.config import Settings
+from damda.settings import Settings
 from damda.types import Encoder
 
 if TYPE_CHECKING:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from damda import adopted, manifest
 from damda.assemble import assemble, candidates, models
 from damda.assemble.tuning import backbone_folder, digest, parent_of, versions
-from damda.config import Settings, changed
+from damda.config import changed
 from damda.knowledge import KnowledgeBase
 from damda.measure import lab
 from damda.measure.dataset import write_lines
 from damda.measure.evaluate import Asked, Found, sample, searched
 from damda.search.rerank import in_order
+from damda.settings import Settings
 from damda.tune import blend
 from damda.tune.make_encoder import enough_to_judge, judged
 from damda.tune.make_reranker import Making, Order, Plan

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from damda.assemble import assemble, models
 from damda.assemble.llms import Llms, make_llms
-from damda.config import Settings
 from damda.knowledge import KnowledgeBase
+from damda.settings import Settings
 from damda.types import Encoder, Mode, Progress, Scorer, Writer, quiet
 
 RAG = "damda"

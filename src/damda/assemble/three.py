@@ -10,13 +10,13 @@ import numpy as np
 from damda import adopted, manifest
 from damda.assemble import TABLES, candidates, models
 from damda.assemble.reranked import Ordered
-from damda.config import Settings
 from damda.knowledge import KnowledgeBase
 from damda.measure.dataset import Question
 from damda.measure.evaluate import Asked, Found, searched
 from damda.measure.similarity import Pair, agreement, people
 from damda.search import tables
 from damda.search.rerank import Cosine
+from damda.settings import Settings
 from damda.tune.make_encoder import ADAPTER
 from damda.tune.mine import mine, random_pairs
 from damda.types import Encoder, Mode, Progress

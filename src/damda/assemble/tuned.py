@@ -9,7 +9,6 @@ from typing import Any
 from damda import adopted, manifest
 from damda.assemble import candidates, models
 from damda.assemble.tuning import backbone_folder, digest, parent_of, versions
-from damda.config import Settings
 from damda.embed.turned import Turned, read_matrix
 from damda.errors import ConfigError
 from damda.knowledge import KnowledgeBase
@@ -17,6 +16,7 @@ from damda.manifest import Manifest
 from damda.measure import lab, synthesise
 from damda.measure.dataset import Question, write_lines
 from damda.measure.similarity import agreement, cosines, paired_bootstrap, people
+from damda.settings import Settings
 from damda.traces import Traces
 from damda.tune.contrast import Method
 from damda.tune.make_encoder import ADAPTER, Learnable, Making, Order, Plan, judge, judged, prepare

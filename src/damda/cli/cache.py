@@ -8,7 +8,7 @@ import typer
 from damda.cli.app import ConfigFlag, HomeFlag, JsonFlag, QuietFlag, Root, SetFlag, app, flags
 
 if TYPE_CHECKING:
-    from damda.config import Settings
+    from damda.settings import Settings
 
 cache = typer.Typer(no_args_is_help=True, help="What is remembered: answers, a language model's texts, read prompts.")
 app.add_typer(cache, name="cache")

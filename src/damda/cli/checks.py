@@ -11,8 +11,8 @@ from damda.cli.guard import guard
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from damda.config import Settings
     from damda.measure.guards import Seen, Tally
+    from damda.settings import Settings
     from damda.types import Guard, Place
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from damda.compress.make import Calibration, Order
     from damda.compress.methods import Estimate
     from damda.compress.report import Report
-    from damda.config import Settings
     from damda.manifest import Manifest
+    from damda.settings import Settings
 
 
 class _MakesByDefault(TyperGroup):

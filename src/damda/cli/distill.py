@@ -9,8 +9,8 @@ from damda.cli.app import ConfigFlag, JsonFlag, QuietFlag, SetFlag, app, flags
 
 if TYPE_CHECKING:
     from damda.assemble.distilling import Material
-    from damda.config import Settings
     from damda.manifest import Manifest
+    from damda.settings import Settings
     from damda.tune.lessons import Believed, Lesson
     from damda.tune.student import Way
 

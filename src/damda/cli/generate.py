@@ -11,9 +11,9 @@ from damda.cli.app import ConfigFlag, GeneratorFlag, HomeFlag, JsonFlag, ModeFla
 from damda.cli.documents import refreshed
 
 if TYPE_CHECKING:
-    from damda.config import Settings
     from damda.serve.batchfile import Request
     from damda.serve.offline import Models, Summary
+    from damda.settings import Settings
     from damda.types import Encoder
 
 

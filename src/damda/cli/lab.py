@@ -11,9 +11,9 @@ from damda.cli.app import ConfigFlag, JsonFlag, QuietFlag, SetFlag, app, flags
 from damda.cli.measure import give_out, placed
 
 if TYPE_CHECKING:
-    from damda.config import Settings
     from damda.measure.lab import Task
     from damda.measure.similarity import Pair
+    from damda.settings import Settings
 
 lab = typer.Typer(help="Compare ways of doing the same, on data of your own.", no_args_is_help=True)
 app.add_typer(lab, name="lab")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from damda.config import Settings
     from damda.knowledge import KnowledgeBase
     from damda.measure.dataset import Question
     from damda.measure.lab import Task
+    from damda.settings import Settings
     from damda.tune.train import Estimate
     from damda.tune.verdict import Verdict
 

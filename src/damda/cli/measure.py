@@ -10,11 +10,11 @@ from damda.cli.app import ConfigFlag, GeneratorFlag, HomeFlag, JsonFlag, QuietFl
 from damda.cli.documents import refreshed
 
 if TYPE_CHECKING:
-    from damda.config import Settings
     from damda.knowledge import KnowledgeBase
     from damda.measure.dataset import Dataset, Question
     from damda.measure.evaluate import Found, Measured, Plan
     from damda.measure.report import Result
+    from damda.settings import Settings
     from damda.types import Mode
 
 _MODES = "bm25,dense,rrf,convex,hybrid"

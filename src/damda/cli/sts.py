@@ -11,10 +11,10 @@ from damda.cli.learning import takes
 from damda.cli.tune import tune
 
 if TYPE_CHECKING:
-    from damda.config import Settings
     from damda.manifest import Manifest
     from damda.measure.lab import Task
     from damda.measure.similarity import Pair
+    from damda.settings import Settings
     from damda.tune.make_sts import Order
 
 

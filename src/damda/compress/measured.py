@@ -21,8 +21,8 @@ import numpy as np
 
 from damda.answer.prompt import messages
 from damda.compress import apart
-from damda.config import LlamaSettings, TransformersSettings
 from damda.measure.answers import exact_match, f1, holds
+from damda.settings import LlamaSettings, TransformersSettings
 from damda.types import NOT_FOUND, Chunk, Generator, Hit, Progress
 
 WINDOW = 512

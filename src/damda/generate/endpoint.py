@@ -11,9 +11,9 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from damda.config import RemoteSettings
 from damda.errors import ConfigError, GeneratorError, UnreachableError
 from damda.generate import wire
+from damda.settings import RemoteSettings
 
 if TYPE_CHECKING:
     import httpx

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from damda.config import LlamaSettings
 from damda.errors import ConfigError, GeneratorError
 from damda.generate import fewshot, fitting, gguf, quoting
 from damda.generate.engine import Engine, require
@@ -24,6 +23,7 @@ from damda.generate.shared import shared
 from damda.generate.thinking import HideThinking
 from damda.generate.wire import Piece
 from damda.generate.worker import pieces
+from damda.settings import LlamaSettings
 from damda.types import NOT_FOUND, Delta, Hit, Message, Usage
 from damda.weights import sha256
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from damda.config import RemoteSettings
 from damda.errors import GeneratorError
 from damda.generate import wire
 from damda.generate.endpoint import Again, Endpoint, few
 from damda.generate.thinking import HideThinking
+from damda.settings import RemoteSettings
 from damda.types import Delta, Hit, Message, Usage
 
 if TYPE_CHECKING:

@@ -18,12 +18,12 @@ from threading import Lock
 from typing import Any, Literal
 
 from damda import pretrained
-from damda.config import TransformersSettings
 from damda.errors import ConfigError, GeneratorError, MissingExtra, WeightsError
 from damda.generate import fewshot, fitting
 from damda.generate.engine import SEED, cores
 from damda.generate.shared import shared
 from damda.generate.thinking import HideThinking
+from damda.settings import TransformersSettings
 from damda.types import NOT_FOUND, Delta, Hit, Message, Usage
 
 PACKAGES = {"bitsandbytes": "bitsandbytes", "compressed-tensors": "compressed_tensors"}

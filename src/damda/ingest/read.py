@@ -10,12 +10,12 @@ import re
 import stat
 from pathlib import Path
 
-from damda.config import ReadSettings
 from damda.errors import ReadError
 from damda.ingest import formats, plain
 from damda.ingest.decode import clean, decode
 from damda.ingest.structure import Parsed, one_line
 from damda.ingest.walk import Found, stamp
+from damda.settings import ReadSettings
 from damda.types import Document
 
 _NO_TEXT = {

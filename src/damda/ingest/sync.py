@@ -14,13 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from damda.config import ReadSettings
 from damda.errors import ReadError
 from damda.ingest.chunk import chunk
 from damda.ingest.formats import IMAGES, ending
 from damda.ingest.read import read, read_image
 from damda.ingest.walk import Found, Skipped, walk
 from damda.library import FileState, Library, Prepared
+from damda.settings import ReadSettings
 from damda.types import Analyser, Chunk, Document, Encoder, ImageEncoder, Progress
 
 # A batch is stored when it has this many passages, or has waited this long: what a kill can cost.

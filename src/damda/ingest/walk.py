@@ -13,9 +13,9 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-from damda.config import ReadSettings
 from damda.errors import ReadError
 from damda.ingest.formats import FORMATS, IMAGES, OLD, ending
+from damda.settings import ReadSettings
 
 IGNORE_FILE = ".damdaignore"
 IGNORED = (".*", "node_modules/", "__pycache__/", "~$*", "Thumbs.db", "desktop.ini")

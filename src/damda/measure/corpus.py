@@ -8,10 +8,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from damda.config import ReadSettings
 from damda.errors import ConfigError, ReadError
 from damda.ingest.read import read
 from damda.ingest.walk import walk
+from damda.settings import ReadSettings
 
 Text = TypeVar("Text")
 

@@ -29,13 +29,13 @@ from uvicorn.supervisors import Multiprocess
 from damda import config
 from damda.assemble import root_of
 from damda.assemble.service import Service, service
-from damda.config import Settings
 from damda.errors import ConfigError
 from damda.serve.access import is_local
 from damda.serve.app import build
 from damda.serve.keys import Keys
 from damda.serve.lanes import Attended
 from damda.serve.metrics import share_between_processes
+from damda.settings import Settings
 from damda.sources import WORKER
 
 log = logging.getLogger(__name__)

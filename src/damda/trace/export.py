@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from damda.config import TraceSettings
+from damda.settings import TraceSettings
 from damda.trace.figures import Figures
 from damda.trace.local import Local
 from damda.trace.spans import Attributes, Own, Place, Policy

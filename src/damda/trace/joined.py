@@ -23,7 +23,7 @@ from damda.trace.export import SCOPE, Exports, context
 from damda.trace.spans import CANCELLED, OFF, Attributes, Kind, Place, Policy, Span, Value, kind_of
 
 if TYPE_CHECKING:
-    from damda.config import Settings
+    from damda.settings import Settings
 
 
 def provider() -> TracerProvider | None:

@@ -9,7 +9,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from damda.config import TraceSettings
+from damda.settings import TraceSettings
 from damda.trace.local import Local
 from damda.trace.spans import Own, Policy
 

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from damda.config import Settings
+    from damda.settings import Settings
 
 T = TypeVar("T")
 Kind = Literal["internal", "client", "server"]

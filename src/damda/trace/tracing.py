@@ -22,7 +22,7 @@ from damda.errors import ConfigError, MissingExtra
 from damda.trace.spans import NONE, OFF, Attributes, Kind, Own, Place, Policy, Span, own_current, remote
 
 if TYPE_CHECKING:
-    from damda.config import Settings, TraceSettings
+    from damda.settings import Settings, TraceSettings
     from damda.trace.sinks import Sinks
 
 
