@@ -35,6 +35,7 @@ from damda import manifest, weights  # noqa: E402
 from damda.cli import commands  # noqa: E402
 from damda.generate.transformer import Loaded  # noqa: E402
 from damda.manifest import Parent  # noqa: E402
+from damda.tune import student as learning  # noqa: E402
 from damda.tune.lessons import Lesson, Passage  # noqa: E402
 from damda.tune.make_reader import Making, Order  # noqa: E402
 from damda.tune.student import Row, Student, Way  # noqa: E402
@@ -79,7 +80,21 @@ def test_only_answers_are_learnt_and_padding_changes_nothing(base: Path) -> None
         alone.append(torch.nn.functional.cross_entropy(logits, wanted, reduction="sum"))
         assert student.loss([row]).item() == pytest.approx(alone[-1].item() / len(wanted), rel=1e-5)
     assert student.loss([long, short]).item() == pytest.approx(sum(alone).item() / 3, rel=1e-5)
-    assert student.mean_loss([long, short], 1) == pytest.approx(sum(alone).item() / 3, rel=1e-5)
+    assert student.mean_loss([long, short]) == pytest.approx(sum(alone).item() / 3, rel=1e-5)
+
+
+def test_a_step_in_pieces_is_the_same_step(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [Row((2, *range(9, 9 + n), 3), n - n // 3) for n in (30, 12, 20, 11)]
+
+    def gradients(most: int) -> tuple[float, Any]:
+        monkeypatch.setattr(learning, "_TOGETHER", most)
+        student = Student(base, Way())
+        return student.gradients(rows).item(), student.model.model.layers[0].mlp.up_proj.weight.grad
+
+    (whole, at_once), (sum_of_pieces, in_pieces) = gradients(1000), gradients(40)
+    assert whole == pytest.approx(sum_of_pieces, rel=1e-5) and torch.allclose(at_once, in_pieces, atol=1e-5)
+    assert [len(piece) for piece in learning.together(rows)] == [2, 1, 1]
+    assert sorted(row.ids for piece in learning.together(rows) for row in piece) == sorted(row.ids for row in rows)
 
 
 def test_a_teacher_that_knows_the_same_teaches_nothing(base: Path, tmp_path: Path) -> None:
@@ -128,7 +143,7 @@ def test_it_learns_and_its_folder_answers(way: Way, base: Path, tmp_path: Path) 
     rows = [row for one in KEPT if (row := student.row(one))]
     said = [{"role": message.role, "content": message.content} for message in KEPT[0].messages()]
     assert reader.chats and tuple(reader.tokens({"messages": said})) == rows[0].ids[: rows[0].begin]
-    assert student.mean_loss(rows, 8) == pytest.approx(-trained["best"], abs=0.02)
+    assert student.mean_loss(rows) == pytest.approx(-trained["best"], abs=0.02)
 
 
 def test_after_ctrl_c_it_goes_on(base: Path, tmp_path: Path) -> None:

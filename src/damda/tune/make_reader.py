@@ -15,7 +15,7 @@ from damda import artifact, manifest
 from damda.errors import ConfigError
 from damda.manifest import Data, Manifest, Parent
 from damda.tune.lessons import Lesson
-from damda.tune.student import TOKENS, Row, Student, Way
+from damda.tune.student import ANSWER, TOKENS, Row, Student, Way
 from damda.tune.train import Estimate, Recipe, Trained, Weights, digest, session
 from damda.types import NOT_FOUND, Progress
 
@@ -72,7 +72,8 @@ class Making:
         if len(self._rows) < 2 * order.recipe.batch or not self._kept:
             raise ConfigError(
                 f"{len(self._rows)} lessons to learn from and {len(self._kept)} to validate with are too few: give "
-                f"more questions, of more documents ({self._too_long} lessons are longer than {TOKENS} tokens)"
+                f"more questions, of more documents ({self._too_long} lessons are longer than {TOKENS} tokens, or "
+                f"their answers than {ANSWER})"
             )
 
     def estimate(self) -> Estimate:
@@ -86,7 +87,7 @@ class Making:
         seconds = 0.0
         for batch in (rows[-size:], middle, middle):  # the first steps take twice as long as those that follow
             begun = time.perf_counter()
-            self._student.loss(batch).backward()
+            self._student.gradients(batch)
             seconds = time.perf_counter() - begun
         self._student.model.zero_grad(set_to_none=True)
         trained = sum(w.numel() * w.element_size() for w in self._student.model.parameters() if w.requires_grad)
@@ -128,7 +129,7 @@ class Making:
             work,
             about,
             order.recipe,
-            lambda: -student.mean_loss(self._kept, order.recipe.batch),
+            lambda: -student.mean_loss(self._kept),
             Weights(student.save, student.load),
             lambda watch: student.train(self._rows, order.recipe, work, watch),
             progress,

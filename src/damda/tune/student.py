@@ -8,7 +8,8 @@ Only the answer's tokens are learnt, and only for them the probabilities of the 
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,12 @@ TEMPLATE = (
 )
 """For models that were never taught to answer. No words of its own mean anything to it that a passage could not say."""
 
-TOKENS = 1024
-"""Of a lesson, at most."""
+TOKENS, ANSWER = 1024, 64
+"""Of a lesson, and of its answer, at most."""
+
+_TOGETHER = 1536
+"""Tokens that are in memory at once, padding included: what a step takes of memory grows with them, not with its rows.
+The gradients of more are summed up piece by piece."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,23 @@ class Row:
 
     ids: tuple[int, ...]
     begin: int
+
+    @property
+    def answers(self) -> int:
+        """How many tokens are learnt."""
+        return len(self.ids) - self.begin
+
+
+def together(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Rows in pieces of about one length, none with more than `_TOGETHER` tokens but one row alone."""
+    piece: list[Row] = []
+    for row in sorted(rows, key=lambda row: len(row.ids)):
+        if piece and (len(piece) + 1) * len(row.ids) > _TOGETHER:
+            yield piece
+            piece = []
+        piece.append(row)
+    if piece:
+        yield piece
 
 
 class Student:
@@ -100,7 +122,7 @@ class Student:
         asked = [int(token) for token in read["input_ids"]]
         answer = self.tokenizer(lesson.answer, add_special_tokens=False)["input_ids"]
         ids = (*asked, *(int(token) for token in answer), int(self.tokenizer.eos_token_id))
-        return Row(ids, len(asked)) if len(ids) <= TOKENS else None
+        return Row(ids, len(asked)) if len(ids) <= TOKENS and len(ids) - len(asked) <= ANSWER else None
 
     def loss(self, rows: Sequence[Row]) -> Any:  # noqa: ANN401  a torch scalar
         """Mean over the answers' tokens of -log p(token), mixed with the divergence from the teacher, as `Way` says."""
@@ -124,6 +146,20 @@ class Student:
         )
         return (1 - self.way.mix) * loss + self.way.mix * soft**2 * apart
 
+    def gradients(self, rows: Sequence[Row], around: Callable[[], AbstractContextManager[Any]] = nullcontext) -> Any:  # noqa: ANN401  as above
+        """`loss` of the rows, and its gradients, added to those that the weights have.
+
+        Args:
+            around: what the model runs in, e.g. a lower precision.
+        """
+        whole, answers = 0.0, sum(row.answers for row in rows)
+        for some in together(rows):
+            with around():
+                loss = self.loss(some) * (sum(row.answers for row in some) / answers)
+            loss.backward()
+            whole = whole + loss.detach()
+        return whole
+
     def _batch(self, rows: Sequence[Row]) -> tuple[dict[str, Any], Any]:
         """What the model is fed, and the token that each of the last positions should give, -1 for none.
 
@@ -132,7 +168,7 @@ class Student:
         import torch
 
         device = self.model.device
-        width, last = max(len(row.ids) for row in rows), max(len(row.ids) - row.begin for row in rows)
+        width, last = max(len(row.ids) for row in rows), max(row.answers for row in rows)
         ids = torch.full((len(rows), width), int(self.tokenizer.eos_token_id))
         mask = torch.zeros((len(rows), width), dtype=torch.long)
         wanted = torch.full((len(rows), last + 1), -1)
@@ -150,21 +186,17 @@ class Student:
         }
         return fed, wanted.to(device)
 
-    def mean_loss(self, rows: Sequence[Row], size: int) -> float:
-        """Over rows, in batches of so many; without gradients."""
+    def mean_loss(self, rows: Sequence[Row]) -> float:
+        """`loss` of the rows, without gradients."""
         import torch
 
         self.model.eval()
-        order = sorted(rows, key=lambda row: len(row.ids))
-        total = count = 0.0
+        total = 0.0
         with torch.no_grad():
-            for start in range(0, len(order), size):
-                batch = order[start : start + size]
-                answers = sum(len(row.ids) - row.begin for row in batch)
-                total += self.loss(batch).item() * answers
-                count += answers
+            for some in together(rows):
+                total += self.loss(some).item() * sum(row.answers for row in some)
         self.model.train()
-        return total / count
+        return total / sum(row.answers for row in rows)
 
     def train(self, rows: Sequence[Row], recipe: Recipe, work: Path, watch: Watch) -> None:
         """From the last checkpoint in ``work``, or from the start."""

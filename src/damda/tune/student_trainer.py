@@ -46,7 +46,7 @@ class _Loader(DataLoader[Any]):
 
 
 class _Trainer(Trainer):
-    """Its loss and its checkpoints are the student's."""
+    """Its gradients and its checkpoints are the student's."""
 
     def __init__(self, student: Student, rows: Sequence[Row], recipe: Recipe, **given: Any) -> None:  # noqa: ANN401
         super().__init__(model=student.model, train_dataset=rows, **given)
@@ -55,11 +55,9 @@ class _Trainer(Trainer):
     def get_train_dataloader(self) -> _Loader:
         return _Loader(self._rows, batch_sampler=_Batches(self._rows, self._recipe), collate_fn=_as_they_are)
 
-    def compute_loss(self, model: Any, inputs: Mapping[str, Any], *_: object, **__: object) -> Any:  # noqa: ANN401
-        return self._student.loss(inputs["rows"])
-
-    def _prepare_inputs(self, inputs: Any) -> Any:  # noqa: ANN401  they are no tensors
-        return inputs
+    def training_step(self, model: Any, inputs: Mapping[str, Any], *_: object, **__: object) -> Any:  # noqa: ANN401
+        model.train()
+        return self._student.gradients(inputs["rows"], self.compute_loss_context_manager)
 
     def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:
         self._student.save(Path(output_dir or self.args.output_dir))
