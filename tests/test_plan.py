@@ -11,7 +11,7 @@ from test_gguf import string, tensor, written
 from typer.testing import CliRunner
 
 from damda.cli import commands
-from damda.compress import ggml, machine, memory, roofline
+from damda.compress import ggml, machine, memory, roofline, vllm
 from damda.compress.roofline import PUBLISHED, Device
 from damda.compress.shape import shape
 from damda.errors import ConfigError, WeightsError
@@ -338,6 +338,27 @@ def test_a_plan(tmp_path: Path) -> None:
     assert fit["requests"] == 104 and fit["best"] == 32 and made["caches"][0]["request"]["f16"] == 2**29
     assert [one["name"] for one in made["caches"]] == ["as it is", *(f"if {name}" for name in OTHERWISE)]
     assert json.loads(run(path, "--device", "T4", "--json"))["fits"][0]["decode"] == []
+
+
+def test_a_command_for_vllm(tmp_path: Path) -> None:
+    path = str(config(tmp_path / "llama"))
+    said = run(path, "--device", "H100", "--kv", "fp8")
+    assert f"on H100: vllm serve {tmp_path / 'llama'} --max-model-len 4096 --max-num-seqs" in said
+    assert "--kv-cache-dtype fp8" in said and "--tensor-parallel-size" not in said and '"ngram"' in said
+    several = json.loads(run(path, "--device", "T4", "--json"))["fits"][0]["vllm"]  # 16 GB of weights, and a cache
+    assert "--tensor-parallel-size 2" in several
+    assert "bitsandbytes" in json.loads(run(path, "--device", "T4", "--method", "nf4", "--json"))["fits"][0]["vllm"]
+    for words in (("--method", "gguf:Q4_K_M"), ("--kv", "q8_0")):
+        assert json.loads(run(path, "--device", "L4", *words, "--json"))["fits"][0]["vllm"] == ""
+    packed = tiny_gguf(tmp_path / "m.gguf")
+    assert json.loads(run(str(packed), "--device", "L4", "--json"))["fits"][0]["vllm"] == ""
+
+
+def test_heads_that_can_not_be_split(tmp_path: Path) -> None:
+    one, t4 = loaded(tmp_path, num_attention_heads=33, num_key_value_heads=33, head_dim=128), PUBLISHED[0]
+    assert vllm.cards(one, t4) is None and vllm.command("m", one, t4, "") == ""
+    found = vllm.cards(loaded(tmp_path), t4)
+    assert found and found[0] == 2 and found[1].memory == 2 * t4.memory and found[1].name == "2 x T4"
 
 
 def test_a_page(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def plan(
         list[str] | None,
         typer.Option(
             "--device",
-            help="this (measured now, a second) or T4, L4, A10, RTX 4090, A100, H100, H200. Repeatable. Default: all.",
+            help="this (measured now) or T4, L4, A10, RTX 4090, A100, H100, H200. Repeatable. Default: all.",
         ),
     ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="Write an HTML page with plots.")] = None,
@@ -65,14 +65,19 @@ def plan(
 
     _known(method, ["", *memory.METHODS], "--method")
     _known(kv, list(memory.CACHED), "--kv")
-    of = shape(model_files(model, offline=find(config, flags(set_)).offline))
-    made = planned(of, _devices(device or (), of, method), context, method, kv)
+    path = model_files(model, offline=find(config, flags(set_)).offline)
+    of = shape(path)
+    served = str(path.parent) if path.suffix == ".json" else model.removeprefix("hub:") if path.is_dir() else ""
+    made = planned(of, _devices(device or (), of, method), context, method, kv, served)
     if report:
         write(report, page(made))
     if json:
         show.as_json(made)
         return
     _show(made)
+    for fit in made.fits if device else ():  # for those that were named: seven commands are no answer
+        if fit.vllm:
+            show.out.print(f"on {fit.device.name}: {fit.vllm}", markup=False, soft_wrap=True)
     if report:
         show.note(f"written to {report}", silent=quiet)
 

@@ -7,7 +7,7 @@ are shown.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from damda.compress import memory, roofline
+from damda.compress import memory, roofline, vllm
 from damda.compress.roofline import Device, Load
 from damda.compress.shape import Shape
 
@@ -39,6 +39,7 @@ class Fit:
         turn: the batch beyond which more requests hardly gain anything, and why.
         prefill: tokens of prompts a second.
         decode: (batch, tokens a second of all, milliseconds a token of one).
+        vllm: the command that serves it there with vLLM; "" for this machine, and for what vLLM does not run.
     """
 
     device: Device
@@ -47,6 +48,7 @@ class Fit:
     turn: tuple[float, str]
     prefill: float
     decode: list[tuple[int, float, float]]
+    vllm: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +73,14 @@ class Plan:
     fits: list[Fit]
 
 
-def plan(shape: Shape, devices: Sequence[Device], context: int, method: str = "", cached: str = "f16") -> Plan:
+def plan(
+    shape: Shape, devices: Sequence[Device], context: int, method: str = "", cached: str = "f16", served: str = ""
+) -> Plan:
     """What a model takes at a context length, and what devices make of it.
 
     Args:
         context: tokens of prompt and answer together, a request.
+        served: what vLLM would call the model; "": it has no form that vLLM reads.
     """
     one = roofline.load(shape, context, method, cached)
     return Plan(
@@ -88,7 +93,7 @@ def plan(shape: Shape, devices: Sequence[Device], context: int, method: str = ""
         memory.stored(shape),
         {name: memory.weights(shape, name) for name in memory.METHODS},
         _caches(shape, context),
-        [_fit(one, device) for device in devices],
+        [_fit(one, device, method, served) for device in devices],
     )
 
 
@@ -110,7 +115,7 @@ def _caches(shape: Shape, context: int) -> list[Cached]:
     ]
 
 
-def _fit(one: Load, device: Device) -> Fit:
+def _fit(one: Load, device: Device, method: str, served: str) -> Fit:
     return Fit(
         device,
         roofline.fits(one, device),
@@ -118,4 +123,5 @@ def _fit(one: Load, device: Device) -> Fit:
         roofline.turns(one, device),
         roofline.prefill(one, device),
         roofline.table(one, device),
+        vllm.command(served, one, device, method) if served and device in roofline.PUBLISHED else "",
     )
