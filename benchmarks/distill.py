@@ -34,8 +34,9 @@ def main() -> None:
     program = "from damda.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", program, *words], stdout=subprocess.PIPE, check=True)
     made = json.loads(done.stdout)
-    shown = ("command", "parents", "data", "settings", "metrics", "seconds", "damda")
-    machine.save(f"distill-{name}", {name: made[name] for name in shown})
+    shown = ("parents", "data", "settings", "metrics", "seconds", "damda")
+    said = " ".join(["damda", *(Path(word).name if Path(word).is_absolute() else word for word in words)])
+    machine.save(f"distill-{name}", {"distill": said, **{name: made[name] for name in shown}})
 
 
 if __name__ == "__main__":
