@@ -70,7 +70,8 @@ def test_reading_in_parts_is_reading_at_once(model: Native) -> None:
 
 
 def test_all_that_is_measured_of_one(tmp_path: Path) -> None:
-    row = {"question": "When does it open?", "title": "", "answers": ["nine"], "other": "Tea is made of leaves."}
+    row = {"question": "When does it open?", "title": "", "answers": ["nine"]}
+    row |= {"other": "Tea is made of leaves.", "other_title": ""}
     rows = [row | {"passage": "The library opens at nine."}]
     texts = {"en": built_in_texts()["en"]}
     found = measured.measure({"model": str(PATH), "texts": texts, "windows": 2, "reading": rows, "most": 8}, quiet)

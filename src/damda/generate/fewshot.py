@@ -51,10 +51,10 @@ EXAMPLES = (
 )
 
 
-def prompt(question: str, passages: Sequence[str], examples: Sequence[Example] = EXAMPLES) -> str:
-    """Text whose natural next line is the answer, after a space."""
+def prompt(question: str, passages: Sequence[str], examples: Sequence[Example] = ()) -> str:
+    """Text whose natural next line is the answer, after a space. Examples: `EXAMPLES`, if none are given."""
     rule = f'문서에서 질문의 답을 그대로 옮겨 적는다. 답이 없으면 "{ABSENT}"이라고 쓴다.'
-    shown = [_block(example.passages, example.question) + f" {example.answer}" for example in examples]
+    shown = [_block(example.passages, example.question) + f" {example.answer}" for example in examples or EXAMPLES]
     return "\n\n".join([rule, *shown, _block(passages, question)])
 
 
