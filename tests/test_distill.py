@@ -199,7 +199,7 @@ def test_the_command(asked: Path, tmp_path: Path) -> None:
     words += ["--lora", "4", "--held-out", str(tmp_path / "unseen"), "--licence", "MIT"]
     done = CliRunner().invoke(commands(), words)
     assert done.exit_code == 0, done.output
-    assert "3 shots" in done.stdout and "held-out questions" in done.stdout
+    assert "extract" in done.stdout and "held-out questions" in done.stdout
     made = manifest.verify(out)
     assert {path.name for path in out.glob("*.gguf")} == {"reader.gguf"}
     assert made.parents[0].licence == "Apache-2.0" and made.data[0].licence == "MIT"

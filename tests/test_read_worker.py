@@ -20,7 +20,7 @@ def test_text_formats_start_no_worker(tmp_path: Path) -> None:
         (tmp_path / name).write_text(content)
     (tmp_path / "e.jsonl").write_text('{"id": 1, "text": "x"}')
     code = (
-        "import sys; from pathlib import Path; from damda.config import ReadSettings as S;"
+        "import sys; from pathlib import Path; from damda.settings import ReadSettings as S;"
         "from damda.ingest.walk import walk;"
         "from damda.ingest.read import read; from damda.ingest.process import WORKER;"
         f"print(len([read(f, S()) for f in walk(Path({str(tmp_path)!r}), S())[0]]), WORKER.pid,"
