@@ -27,7 +27,7 @@ LOADS = {
     "lancedb_import": "import lancedb",
     "morphemes": "from damda.korean import Morphemes; Morphemes().content(['시작'])",
     "encoder": (
-        "from damda.assemble import models; from damda.config import EncoderSettings;"
+        "from damda.assemble import models; from damda.settings import EncoderSettings;"
         "models.make_encoder(EncoderSettings(), offline=True).encode(['시작'], kind='query')"
     ),
 }
