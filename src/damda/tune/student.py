@@ -93,8 +93,7 @@ class Student:
 
         self.way = way
         self.model, self.tokenizer = _opened(folder)
-        self._ours = not self.tokenizer.chat_template
-        if self._ours:
+        if not self.tokenizer.chat_template:
             self.tokenizer.chat_template = TEMPLATE
         if self.tokenizer.eos_token is None:
             raise ConfigError(f"{folder}: its tokenizer names no end of a text (eos_token)")

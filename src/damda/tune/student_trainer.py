@@ -8,14 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch.utils.data import DataLoader, Sampler
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArguments
 
 from damda.tune.batches import batches
 from damda.tune.student import Row, Student
 from damda.tune.train import Recipe, Watch, complete
-from damda.tune.trainer import Reports
+from damda.tune.trainer import Reports, arguments
 
 
 class _Batches(Sampler[list[int]]):
@@ -72,28 +71,7 @@ def _as_they_are(rows: list[Row]) -> dict[str, list[Row]]:
 
 def run(student: Student, rows: Sequence[Row], recipe: Recipe, work: Path, watch: Watch) -> None:
     """Train from the last checkpoint in ``work``, or from the start."""
-    args = TrainingArguments(
-        output_dir=str(work),
-        num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.batch,
-        learning_rate=recipe.rate,
-        lr_scheduler_type="linear",
-        warmup_steps=recipe.warmup,
-        optim="adamw_torch_fused",
-        max_grad_norm=1.0,
-        seed=recipe.seed,
-        data_seed=recipe.seed,
-        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
-        save_strategy="no",  # the watch says when
-        save_total_limit=1,
-        eval_strategy="no",
-        logging_strategy="steps",
-        logging_steps=10,
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-        remove_unused_columns=False,
-    )
+    args = TrainingArguments(**arguments(recipe, work), save_total_limit=1, remove_unused_columns=False)
     trainer = _Trainer(student, rows, recipe, args=args, callbacks=[Reports(watch)])
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)

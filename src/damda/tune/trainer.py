@@ -84,6 +84,30 @@ class _Trainer(SentenceTransformerTrainer):
         load_weights(self.model, Path(checkpoint_path))
 
 
+def arguments(recipe: Recipe, work: Path) -> dict[str, Any]:
+    """Of any trainer of transformers that a Watch looks after."""
+    return {
+        "output_dir": str(work),
+        "num_train_epochs": recipe.epochs,
+        "per_device_train_batch_size": recipe.batch,
+        "learning_rate": recipe.rate,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": recipe.warmup,
+        "optim": "adamw_torch_fused",
+        "max_grad_norm": 1.0,
+        "seed": recipe.seed,
+        "data_seed": recipe.seed,
+        "bf16": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+        "save_strategy": "no",  # the watch says when
+        "eval_strategy": "no",
+        "logging_strategy": "steps",
+        "logging_steps": 10,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+    }
+
+
 def run(
     model: SentenceTransformer,
     loss: torch.nn.Module,
@@ -96,26 +120,9 @@ def run(
     """Train from the last checkpoint in ``work``, or from the start."""
     disable_progress_bars()
     args = SentenceTransformerTrainingArguments(
-        output_dir=str(work),
-        num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.batch,
-        learning_rate=recipe.rate,
+        **arguments(recipe, work),
         learning_rate_mapping=dict(recipe.rates),
-        lr_scheduler_type="linear",
-        warmup_steps=recipe.warmup,
-        optim="adamw_torch_fused",
-        max_grad_norm=1.0,
-        seed=recipe.seed,
-        data_seed=recipe.seed,
-        bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
-        save_strategy="no",  # the watch says when
         save_total_limit=2,
-        eval_strategy="no",
-        logging_strategy="steps",
-        logging_steps=10,
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
         batch_sampler=lambda dataset, **given: _Sampler(dataset, batched, **given),
     )
     trainer = _Trainer(
