@@ -23,7 +23,12 @@ from damda.types import NOT_FOUND, Chunk, Document, Generator, Hit, Message, Pro
 LONGEST = 1200
 """Characters of all passages of a lesson together."""
 
-_SHORTEST = 200
+_SHORTEST, _USUAL = 150, 500
+"""Characters of one passage: most are of the lengths that documents are cut into, and cost a third of the longest."""
+
+_LONG = 0.25
+"""Share of the passages that may have any length up to LONGEST."""
+
 _NEAREST = 10
 
 Nearest = Mapping[str, Sequence[str]]
@@ -164,7 +169,7 @@ def _around(question: Question, document: Document, drawn: random.Random) -> tup
         return None
     answer = min(found)[1]
     at = document.text.find(answer)
-    length = max(drawn.randint(_SHORTEST, LONGEST), len(answer) + 2 * _MARGIN)
+    length = max(_length(drawn), len(answer) + 2 * _MARGIN)
     begin = max(0, at - drawn.randint(0, length - len(answer)))
     end = max(at + len(answer), min(len(document.text), begin + length))
     text = document.text
@@ -173,6 +178,10 @@ def _around(question: Question, document: Document, drawn: random.Random) -> tup
 
 
 _MARGIN = 20
+
+
+def _length(drawn: random.Random) -> int:
+    return drawn.randint(_SHORTEST, LONGEST if drawn.random() < _LONG else _USUAL)
 
 
 def _word(text: str, at: int, towards: int) -> int:
@@ -193,7 +202,7 @@ def _apart(
         if not name or name in question.relevant:
             continue
         document = documents[name]
-        length = drawn.randint(_SHORTEST, LONGEST)
+        length = _length(drawn)
         begin = drawn.randint(0, max(0, len(document.text) - length))
         begin, end = _word(document.text, begin, len(document.text)), begin + length
         text = document.text[begin : _word(document.text, min(end, len(document.text)), begin)].strip()
