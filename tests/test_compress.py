@@ -14,7 +14,7 @@ pytest.importorskip("bitsandbytes", reason="needs the extra compress")
 import tiny_models
 from typer.testing import CliRunner
 
-from damda import manifest, runtime, weights
+from damda import manifest, pretrained, runtime, weights
 from damda.assemble.compressing import built_in_texts
 from damda.cli import commands
 from damda.compress import apart, bits, calibrated, convert, environment, make, methods, quantise
@@ -72,6 +72,19 @@ def test_nf4_says_how_it_was_packed(folder: Path, tmp_path: Path) -> None:
     config = json.loads((tmp_path / "out" / "config.json").read_text(encoding="utf-8"))["quantization_config"]
     assert config["bnb_4bit_use_double_quant"] and config["bnb_4bit_compute_dtype"] == "float32"
     assert made.settings["compute"] == "f32" and made.settings["double_quantisation"]
+
+
+@pytest.mark.parametrize(
+    ("config", "form"),
+    [
+        ({"model_type": "llama"}, "float16"),
+        ({"model_type": "llama", "dtype": "bfloat16"}, "bfloat16"),
+        ({"model_type": "llama", "torch_dtype": "float32"}, "float16"),
+        ({"model_type": "gemma3_text", "dtype": "float32"}, "bfloat16"),
+    ],
+)
+def test_gemma_is_kept_in_a_form_that_it_can_be_run_in(config: dict[str, str], form: str) -> None:
+    assert pretrained.stored(config) == form
 
 
 def test_a_gguf_is_unpacked_for_what_wants_a_folder(tmp_path: Path) -> None:

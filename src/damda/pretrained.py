@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stderr
 from hashlib import blake2b
 from pathlib import Path
@@ -38,6 +39,30 @@ def check(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise WeightsError(f"{folder / 'config.json'} is no config: get the model again")
     return config
+
+
+def stored(config: Mapping[str, Any]) -> str:
+    """torch's name of the 16 bits that a model is kept in: its own; Gemma's activations exceed float16."""
+    said = config.get("dtype") or config.get("torch_dtype")
+    mine = str(said).endswith("bfloat16") or str(config.get("model_type")).startswith("gemma")
+    return "bfloat16" if mine else "float16"
+
+
+def opened(folder: Path, **more: Any) -> tuple[Any, Any]:  # noqa: ANN401  of from_pretrained
+    """A language model and its tokenizer, from a folder that `check` finds safe.
+
+    Raises:
+        WeightsError: it is not, or transformers can't load it.
+    """
+    check(folder)
+    silence()
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(str(folder), local_files_only=True, **more)
+        return model, AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise WeightsError(f"{folder} can't be loaded: {str(error).splitlines()[0]}") from error
 
 
 def fingerprint(folder: Path) -> str:

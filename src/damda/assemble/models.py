@@ -369,6 +369,6 @@ def known_models() -> list[KnownModel]:
         for name, what in BUILT_IN_ENCODERS.items()
     ]
     return encoders + [
-        KnownModel(name, "gguf", weights.gguf_path(name) is not None, packaged.what)
+        KnownModel(name, "gguf", weights.gguf_path(name) is not None, f"{packaged.what} ({packaged.licence})")
         for name, packaged in weights.GGUFS.items()
     ]

@@ -59,7 +59,7 @@ def backbone_folder(name: str, *, offline: bool = False, progress: Progress = qu
 
 def parent_of(name: str) -> Parent:
     """How a manifest names the model that is trained; licences of what damda knows by name."""
-    known = {"e5-small-koen": "MIT", "e5-small": "MIT", GGUF: "Gemma Terms of Use"}
+    known = {"e5-small-koen": "MIT", "e5-small": "MIT", GGUF: weights.GGUFS[GGUF].licence}
     return Parent(name if name in known or name.startswith("hub:") else Path(name).name, licence=known.get(name, ""))
 
 

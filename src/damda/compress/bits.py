@@ -8,10 +8,8 @@ for 64 weights, and those scales in 8 bits again. The word table and the head st
 """
 
 from pathlib import Path
-from typing import Any
 
 from damda import pretrained
-from damda.errors import WeightsError
 from damda.generate.gguf import header
 from damda.types import Progress
 
@@ -44,18 +42,12 @@ def write(folder: Path, out: Path, method: str, compute: str, progress: Progress
         )
     )
     progress("loading and packing", 0, 2)
-    model, tokenizer = _loaded(folder, quantization_config=wanted, dtype=getattr(torch, stored(folder)))
+    form = getattr(torch, pretrained.stored(pretrained.check(folder)))
+    model, tokenizer = pretrained.opened(folder, quantization_config=wanted, dtype=form)
     progress("writing", 1, 2)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     progress("writing", 2, 2)
-
-
-def stored(folder: Path) -> str:
-    """torch's name of the 16-bit form in which what is not packed is kept: the folder's own, else float16."""
-    config = pretrained.check(folder)
-    said = config.get("dtype") or config.get("torch_dtype")
-    return "bfloat16" if said == "bfloat16" else "float16"
 
 
 def write_f16(folder: Path | None, gguf: Path | None, out: Path, progress: Progress) -> None:
@@ -70,23 +62,10 @@ def write_f16(folder: Path | None, gguf: Path | None, out: Path, progress: Progr
     progress("loading", 0, 2)
     if gguf:
         model, tokenizer = pretrained.unpacked(gguf, header(gguf).split)
-        form = "float16"
     else:
         assert folder
-        form = stored(folder)
-        model, tokenizer = _loaded(folder, dtype="auto")
+        model, tokenizer = pretrained.opened(folder, dtype="auto")
     progress("writing", 1, 2)
-    model.to(getattr(torch, form)).save_pretrained(out)
+    model.to(getattr(torch, pretrained.stored(model.config.to_dict()))).save_pretrained(out)
     tokenizer.save_pretrained(out)
     progress("writing", 2, 2)
-
-
-def _loaded(folder: Path, **more: Any) -> tuple[Any, Any]:  # noqa: ANN401  of from_pretrained
-    """Model and tokenizer of a folder."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    try:
-        model = AutoModelForCausalLM.from_pretrained(str(folder), local_files_only=True, **more)
-        return model, AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise WeightsError(f"{folder} can't be loaded: {str(error).splitlines()[0]}") from error

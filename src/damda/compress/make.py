@@ -157,7 +157,7 @@ class Making:
             "out": str(draft.absolute()),
             "method": self._kind,
             "group": self._group,
-            "stored": bits.stored(folder),
+            "stored": pretrained.stored(pretrained.check(folder)),
             "rows": rows(lambda text: tokenizer(text)["input_ids"], order.calibration),
         }
         environment.run(request, progress)

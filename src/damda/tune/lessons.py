@@ -77,7 +77,7 @@ class Mixture:
     """
 
     refusals: float = 0.4
-    several: float = 0.25
+    several: float = 0.15
     seed: int = 42
 
 
@@ -173,11 +173,19 @@ def _around(question: Question, document: Document, drawn: random.Random) -> tup
     begin = max(0, at - drawn.randint(0, length - len(answer)))
     end = max(at + len(answer), min(len(document.text), begin + length))
     text = document.text
-    begin, end = _word(text, begin, at), _word(text, end, at + len(answer))
+    first, last = _words(text, at, at + len(answer))
+    begin, end = _word(text, min(begin, first), first), _word(text, max(end, last), last)
     return Passage(document.title, text[begin:end].strip()), answer
 
 
 _MARGIN = 20
+
+
+def _words(text: str, begin: int, end: int) -> tuple[int, int]:
+    """The same place with what else belongs to its first and last word; writing without spaces stays as it is."""
+    first = next((at for at in range(begin, max(-1, begin - _MARGIN), -1) if at == 0 or text[at - 1].isspace()), begin)
+    last = next((at for at in range(end, end + _MARGIN) if at >= len(text) or text[at].isspace()), end)
+    return first, last
 
 
 def _length(drawn: random.Random) -> int:

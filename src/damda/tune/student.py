@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from damda import pretrained
-from damda.errors import ConfigError, WeightsError
+from damda.errors import ConfigError
 from damda.tune.lessons import Lesson
 from damda.tune.train import Recipe, Watch
 
@@ -92,12 +92,13 @@ class Student:
         import torch
 
         self.way = way
-        self.model, self.tokenizer = _opened(folder)
+        self.model, self.tokenizer = pretrained.opened(folder, dtype=torch.float32)
+        self._form = pretrained.stored(pretrained.check(folder))
         if not self.tokenizer.chat_template:
             self.tokenizer.chat_template = TEMPLATE
         if self.tokenizer.eos_token is None:
             raise ConfigError(f"{folder}: its tokenizer names no end of a text (eos_token)")
-        self._teacher: Any = _opened(teacher)[0] if teacher else None
+        self._teacher: Any = pretrained.opened(teacher, dtype=torch.float32)[0] if teacher else None
         if self._teacher is not None and self._teacher.config.vocab_size != self.model.config.vocab_size:
             raise ConfigError(
                 f"{teacher} and {folder} have other vocabularies: probabilities can't be compared; learn from the "
@@ -228,26 +229,13 @@ class Student:
         import torch
 
         model = self.model.merge_and_unload() if self.way.rank else self.model
-        model.eval().to("cpu", torch.float16).save_pretrained(folder)
+        model.eval().to("cpu", getattr(torch, self._form)).save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
     def _trained(self) -> Iterator[tuple[str, Any]]:
         for name, weight in self.model.named_parameters():
             if weight.requires_grad:
                 yield name, weight
-
-
-def _opened(folder: Path) -> tuple[Any, Any]:
-    pretrained.check(folder)
-    pretrained.silence()
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    try:
-        model = AutoModelForCausalLM.from_pretrained(str(folder), local_files_only=True, dtype=torch.float32)
-        return model, AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        raise WeightsError(f"{folder} can't be loaded: {str(error).splitlines()[0]}") from error
 
 
 def kept_layers(kinds: Sequence[str], count: int) -> list[int]:
