@@ -12,11 +12,14 @@ from fakes import FakeAnalyser, FakeEncoder, Opener, opener
 from hypothesis import settings
 from tracing_fixtures import start as start
 
+from damda import spinning
 from damda.assemble.models import built_in_encoder
 from damda.embed.encoder import OnnxEncoder
 from damda.korean import Morphemes
 
-# Other programs share the machine, so no test may depend on how long one example takes.
+# Other programs share the machine, so no test may depend on how long one example takes, and threads that wait for one
+# another let go of their cores.
+spinning.short()
 settings.register_profile("damda", deadline=None, database=None)
 settings.load_profile("damda")
 

@@ -1,5 +1,6 @@
 """The cache that `damda plan` foresees is the one that llama.cpp says it has made."""
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from damda import weights
 from damda.compress import memory
 from damda.compress.shape import shape
 
-pytest.importorskip("xllamacpp", reason="needs the extra llama")
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="needs the extra llama")
 
 # In a process of its own: llama.cpp writes its log to the process's stderr, from a thread that ends with it.
 LOADED = """

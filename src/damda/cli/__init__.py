@@ -52,6 +52,7 @@ def commands() -> "typer.Typer":
 
 def main() -> None:
     """Entry point: runs the app; turns damda's errors into one line and an exit code."""
+    from damda import spinning
     from damda.errors import DamdaError
 
     def interrupt(signum: int, frame: object) -> None:
@@ -62,6 +63,7 @@ def main() -> None:
     # would take a fifth of the time that a command takes.
     gc.set_threshold(200_000, 30, 30)
     atexit.register(gc.freeze)
+    spinning.short()
     try:
         commands()()
     except DamdaError as error:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from damda import spinning
 from damda.errors import GeneratorError, MissingExtra
 from damda.generate.engine import cores
 
@@ -104,7 +105,8 @@ def opened() -> Library | None:
     folders = (found.submodule_search_locations or []) if found else []
     files = [file for folder in folders for file in sorted(Path(folder).glob("xllamacpp*.so"))]
     try:
-        return ctypes.CDLL(str(files[0])) if files else None
+        with spinning.shortly():
+            return ctypes.CDLL(str(files[0])) if files else None
     except OSError:
         return None  # built for another system: whoever needs it says that it is not there
 
