@@ -195,6 +195,21 @@ class LlamaSettings(Section):
     )
     kv: bool = Field(default=False, description="keep what was computed of prompts on disk, in the home")
     kv_megabytes: float = Field(default=2000, gt=0, description="of that; beyond, what was not used for longest goes")
+    flash_attention: Literal["auto", "on", "off"] = Field(
+        default="auto", description="attention without the matrix of all tokens by all"
+    )
+    cache: Literal["f16", "q8_0", "q4_0"] = Field(default="f16", description="form of keys and values in memory")
+    speculation: Literal["none", "ngram", "draft"] = Field(
+        default="none", description="guess ahead: ngram: what followed the same words before; draft: a smaller model"
+    )
+    draft: str = Field(default="", description="speculation draft: a smaller GGUF with the same vocabulary")
+    guess: int = Field(default=8, ge=1, le=64, description="speculation: tokens of a guess, at most")
+    rope: Literal["none", "linear", "yarn"] = Field(
+        default="none", description="positions beyond those that the model was trained for"
+    )
+    rope_factor: float = Field(default=1, ge=1, description="rope: by how much longer")
+    lora: tuple[str, ...] = Field(default=(), description="LoRA adapters, GGUF files; adapter.gguf=0.5 counts half")
+    prompt_megabytes: int = Field(default=0, ge=0, description="memory for prompts that were read before")
 
 
 class TransformersSettings(Section):

@@ -18,8 +18,12 @@ from threading import Semaphore
 from typing import Any
 from urllib.parse import urlsplit
 
+from damda import spinning
 from damda.errors import GeneratorError, MissingExtra
 from damda.generate import wire
+from damda.generate.techniques import Techniques, apply
+
+USUAL = Techniques()
 
 SEED = 20_240_229
 BATCH = 512
@@ -45,6 +49,8 @@ class Engine:
             is taken at the start.
         states: the folder that `save` writes to and `restore` reads from, if they are to be used. Models with a
             sliding window then keep the whole context in memory: a restored window can't be gone back in.
+        techniques: how it is run.
+        trained: tokens that the model was trained for; 0: not known.
 
     Attributes:
         context: tokens that one request has.
@@ -56,9 +62,18 @@ class Engine:
         GeneratorError: llama.cpp can't load the file; its own reason goes to stderr.
     """
 
-    def __init__(self, path: Path, *, context: int, threads: int, slots: int = 1, states: Path | None = None) -> None:
-        require()
-        xllamacpp = importlib.import_module("xllamacpp")
+    def __init__(
+        self,
+        path: Path,
+        *,
+        context: int,
+        threads: int,
+        slots: int = 1,
+        states: Path | None = None,
+        techniques: Techniques = USUAL,
+        trained: int = 0,
+    ) -> None:
+        xllamacpp = imported()
         self._key = secrets.token_urlsafe(32)
         self.free = Semaphore(slots)
         self._idle = list(range(slots))
@@ -72,7 +87,8 @@ class Engine:
         params.api_keys = [self._key]
         params.ui = False
         params.fit_params = False  # would change n_ctx behind our back
-        params.cache_ram_mib = 0  # old prompts, by default up to 8 GB of them
+        apply(techniques, params, xllamacpp, trained)
+        self._remembers = techniques.prompts > 0
         params.verbosity = 1  # errors only
         if states:
             params.slot_save_path = f"{states}/"  # llama.cpp puts the name right behind it
@@ -86,7 +102,7 @@ class Engine:
         loaded = wire.at(self._ask("GET", "/props"), "default_generation_settings", "n_ctx")
         self.context = loaded if isinstance(loaded, int) else context
         kinds = (params.cache_type_k, params.cache_type_v, params.flash_attn_type)
-        used = (*kinds, self.context, BATCH, params.cpuparams.n_threads, platform.machine())
+        used = (*kinds, self.context, BATCH, params.cpuparams.n_threads, platform.machine(), techniques)
         self.conditions = ("xllamacpp", version("xllamacpp"), *map(str, used))
 
     def count(self, request: Mapping[str, object]) -> int:
@@ -134,7 +150,7 @@ class Engine:
     def send(self, request: Mapping[str, object], heard: Callable[[object], bool], slot: int) -> None:
         """`run` in a slot of one's own."""
         handle = self._server.handle_completions if "prompt" in request else self._server.handle_chat_completions
-        handle({**ALWAYS, **request, "id_slot": slot}, heard)
+        handle({**ALWAYS, "cache_prompt": self._remembers, **request, "id_slot": slot}, heard)
 
     def save(self, slot: int, name: str) -> tuple[int, int]:
         """Writes what the slot holds to a file of that name among ``states``: how many tokens, how many bytes.
@@ -174,6 +190,17 @@ def require() -> None:
     """Raises MissingExtra where xllamacpp is not installed. Does not import it."""
     if importlib.util.find_spec("xllamacpp") is None:
         raise MissingExtra("the llama generator", "llama")
+
+
+def imported() -> Any:  # noqa: ANN401  it has no types
+    """xllamacpp.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    require()
+    with spinning.shortly():
+        return importlib.import_module("xllamacpp")
 
 
 def cores() -> int:

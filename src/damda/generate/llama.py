@@ -20,6 +20,7 @@ from damda.generate.engine import Engine, require
 from damda.generate.kv import States
 from damda.generate.prefix import Begun, Prefixes
 from damda.generate.shared import shared
+from damda.generate.techniques import Techniques, techniques
 from damda.generate.thinking import HideThinking
 from damda.generate.wire import Piece
 from damda.generate.worker import pieces
@@ -51,12 +52,20 @@ class _Loaded(NamedTuple):
     prefixes: Prefixes | None
 
 
-def _load(path: Path, settings: LlamaSettings, kv_folder: Path | None) -> _Loaded:
+def _load(path: Path, settings: LlamaSettings, wanted: Techniques, kv_folder: Path | None) -> _Loaded:
     facts = gguf.header(path)
-    context = min(settings.context, facts.context or settings.context)
+    context = min(settings.context, int(facts.context * wanted.factor) or settings.context)
     states = States(kv_folder, settings.kv_megabytes) if kv_folder else None
     kept = states.folder if states and states.ready() else None
-    engine = Engine(path, context=context, threads=settings.threads, slots=settings.slots, states=kept)
+    engine = Engine(
+        path,
+        context=context,
+        threads=settings.threads,
+        slots=settings.slots,
+        states=kept,
+        techniques=wanted,
+        trained=facts.context,
+    )
     # All of the file is hashed: a state under other weights is nonsense that nobody notices.
     prefixes = Prefixes(engine, states, sha256(path)) if states and kept else None
     return _Loaded(engine, facts.chat_template, prefixes)
@@ -87,10 +96,13 @@ class Llama:
         self._path = path or Path(settings.model).expanduser()
         self._settings = settings
         fingerprint = gguf.fingerprint(self._path)
-        self._id = f"llama:{self._path.name}:{fingerprint}:{settings.mode}"
+        wanted = techniques(settings)
+        named = (self._path.name, fingerprint, settings.mode, wanted.changing)
+        self._id = ":".join(["llama", *filter(None, named)])
         self._kv_folder = kv_folder.absolute() if kv_folder and settings.kv else None
-        key = (self._path.absolute(), fingerprint, settings.context, settings.threads, settings.slots, self._kv_folder)
-        self._weights = shared(key, partial(_load, self._path, settings, self._kv_folder))
+        size = (settings.context, settings.threads, settings.slots)
+        key = (self._path.absolute(), fingerprint, *size, wanted, self._kv_folder)
+        self._weights = shared(key, partial(_load, self._path, settings, wanted, self._kv_folder))
 
     def __repr__(self) -> str:
         return f"Llama({str(self._path)!r}, mode={self._settings.mode!r})"

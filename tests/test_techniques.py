@@ -1,0 +1,111 @@
+"""What llama.cpp can do to be faster, smaller or longer: each can be set, and what is written stays what it was."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_llama import MISSING, smollm
+
+from damda.errors import ConfigError
+from damda.generate.llama import Llama
+from damda.generate.techniques import Techniques, techniques
+from damda.settings import LlamaSettings
+from damda.types import Chunk, Hit, Message
+
+PASSAGE = "The library opens at nine and closes at six. Parking is free for two hours. The cafe sells tea and bread."
+ASKED = [
+    Message("system", f"Answer from the passage, in its own words.\n\n[1] \n{PASSAGE}"),
+    Message("user", "Copy the passage word for word, twice."),
+]
+HITS = [Hit(Chunk("0", "0", PASSAGE, 0, len(PASSAGE)), 1.0, "given")]
+
+
+@pytest.fixture(scope="module")
+def path() -> Path:
+    found = smollm()
+    if found is None:
+        pytest.skip(MISSING)
+    return found
+
+
+def said(path: Path, most: int = 24, **given: object) -> str:
+    llama = Llama(LlamaSettings.model_validate({"context": 512, **given}), path=path)
+    text = "".join(delta.text for delta in llama.stream(ASKED, passages=HITS, max_tokens=most))
+    llama.close()
+    return text
+
+
+@pytest.fixture(scope="module")
+def usual(path: Path) -> Iterator[str]:
+    yield said(path)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"flash_attention": "on"},
+        {"flash_attention": "off"},
+        {"speculation": "ngram"},
+        {"speculation": "ngram", "guess": 2, "mode": "write"},
+        {"prompt_megabytes": 64},
+    ],
+    ids=lambda given: ",".join(f"{key}={value}" for key, value in given.items()),
+)
+def test_what_only_makes_it_faster_changes_no_word(given: dict[str, Any], path: Path, usual: str) -> None:
+    assert usual and said(path, **given) == usual
+    assert Llama(LlamaSettings.model_validate(given), path=path).id == Llama(LlamaSettings(), path=path).id
+
+
+def test_a_smaller_model_guesses(path: Path, usual: str) -> None:
+    """The model itself is the smaller one here: all guesses are right."""
+    assert said(path, speculation="draft", draft=str(path)) == usual
+
+
+@pytest.mark.parametrize("cache", ["q8_0", "q4_0"])
+def test_packed_keys_and_values(cache: str, path: Path) -> None:
+    assert said(path, cache=cache)
+    assert Llama(LlamaSettings.model_validate({"cache": cache}), path=path).id.endswith(f":write:{cache}")
+
+
+@pytest.mark.parametrize("rope", ["linear", "yarn"])
+def test_longer_than_it_was_trained_for(rope: str, path: Path) -> None:
+    given = {"rope": rope, "rope_factor": 2, "context": 12_000}
+    llama = Llama(LlamaSettings.model_validate(given), path=path)
+    assert llama._weights.get().engine.context >= 12_000, "it was trained for 8,192"
+    assert llama.id.endswith(f":{rope}2") and "".join(d.text for d in llama.stream(ASKED, max_tokens=8))
+    llama.close()
+
+
+def test_both_modes_share_what_runs_alike(path: Path) -> None:
+    quotes = LlamaSettings(mode="quote", speculation="ngram")
+    writes = LlamaSettings(mode="write", speculation="ngram")
+    first, second, other = (Llama(given, path=path) for given in (quotes, writes, LlamaSettings()))
+    assert first._weights is second._weights and first._weights is not other._weights
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"cache": "q8_0", "flash_attention": "off"}, "needs flash attention"),
+        ({"speculation": "draft"}, "go together"),
+        ({"draft": "smaller.gguf"}, "go together"),
+        ({"speculation": "draft", "draft": "/nowhere/m.gguf"}, "/nowhere/m.gguf is not there"),
+        ({"rope": "yarn"}, "a factor above 1"),
+        ({"rope_factor": 2}, "a factor above 1"),
+        ({"lora": ["/nowhere/a.gguf"]}, "/nowhere/a.gguf is not there"),
+        ({"lora": ["a.gguf=much"]}, "how much it counts"),
+    ],
+)
+def test_what_does_not_go_together(given: dict[str, object], why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        techniques(LlamaSettings.model_validate(given))
+
+
+def test_adapters(tmp_path: Path) -> None:
+    for name in ("a.gguf", "b.gguf"):
+        (tmp_path / name).write_bytes(b"GGUF" + name.encode() * 9)
+    found = techniques(LlamaSettings(lora=(f"{tmp_path}/a.gguf", f"{tmp_path}/b.gguf=0.5")))
+    assert [(path.name, scale) for path, scale in found.adapters] == [("a.gguf", 1.0), ("b.gguf", 0.5)]
+    assert found.changing.startswith("a.gguf=1-") and "b.gguf=0.5-" in found.changing
+    assert Techniques().changing == ""
