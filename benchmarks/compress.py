@@ -4,8 +4,8 @@ python benchmarks/compress.py smollm2-135m DATA --work FOLDER
 python benchmarks/compress.py gemma3-270m DATA --work FOLDER --questions ko_qa
 
 DATA has ko_qa and en_xquad, in BEIR layout. FOLDER keeps what is made: what is there already is not made again. gptq
-and awq want `damda compress setup` first, and are left out, with a word, where it was not run. Let the machine rest
-meanwhile: speeds are measured.
+and awq want `damda compress setup` first, and are left out, with a word, where it was not run. Each model also answers
+two questions about the example documents, by `damda ask`. Let the machine rest meanwhile: speeds are measured.
 """
 
 import argparse
@@ -19,6 +19,14 @@ import machine
 
 from damda.compress import environment
 from damda.compress.methods import CALIBRATED
+
+ROOT = Path(__file__).parent.parent
+
+ASKED = (
+    "How long before a trip to a restricted country do I have to borrow a travel laptop?",
+    "재택근무는 일주일에 며칠까지 할 수 있나요?",
+)
+"""Of the example documents: three working days; up to three days."""
 
 METHODS = (
     "gguf:F16",
@@ -62,7 +70,7 @@ def main() -> None:
     result = damda([*words, "--report", str(given.work / f"{name}.html"), "--json"])
     del result["machine"]  # `machine.save` says more of it
     for row in result["rows"]:
-        del row["path"]
+        row["asked"] = [asked(Path(row.pop("path")), question) for question in ASKED]
     machine.save(f"compress-{name}", result)
 
 
@@ -72,9 +80,20 @@ def make(model: str, method: str, out: Path, data: Path) -> None:
         damda(["compress", "make", model, "--method", method, "--out", str(out), *calibrate, "--json"])
 
 
+def asked(model: Path, question: str) -> dict[str, Any]:
+    """What a model says to a question about the example documents."""
+    generator = "llama" if model.suffix == ".gguf" or list(model.glob("*.gguf")) else "transformers"
+    words = ["ask", str(ROOT / "examples" / "documents"), question, "--generator", generator, "--no-cache", "--json"]
+    settings = [f"{generator}.model={model}", "answer.passages=1", "answer.max_tokens=48"]
+    said = damda([*words, *(word for setting in settings for word in ("--set", setting))])
+    return {"question": question, "text": said["text"], "found": said["found"]}
+
+
 def damda(words: list[str]) -> Any:  # noqa: ANN401  JSON
     program = "from damda.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", program, *words], stdout=subprocess.PIPE, check=True)
+    done = subprocess.run([sys.executable, "-c", program, *words], stdout=subprocess.PIPE, check=False)
+    if done.returncode not in (0, 3):  # 3: answered that nothing was found
+        raise SystemExit(done.returncode)
     return json.loads(done.stdout)
 
 

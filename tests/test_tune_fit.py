@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
+from damda import runtime
 from damda.errors import ConfigError
 from damda.measure.similarity import agreement, cosines, people
 from damda.tune import train
 from damda.tune.encoding import TorchEncoder
-from damda.tune.train import Recipe, Trained, complete, digest, estimate, fit
+from damda.tune.train import Estimate, Recipe, Trained, complete, digest, estimate, fit
 from damda.types import Progress, quiet
 
 torch = pytest.importorskip("torch", reason="needs the extra tune")
@@ -187,6 +188,15 @@ def test_an_estimate_changes_nothing(base: Path, straight: tuple[Trained, str]) 
     assert found.steps == straight[0].steps and 0 < found.seconds < 600 and found.memory > 10**7
     half = estimate(model, CoSENTLoss(model), TEXTS, Recipe(epochs=0.5, batch=16), distinct=False)
     assert half.steps == 4
+
+
+def test_what_does_not_fit_is_said_before_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "memory", lambda: 4 * 10**9)
+    Estimate(1, 1.0, 3 * 10**9).check()
+    with pytest.raises(ConfigError, match=r"takes 5\.0 GB of memory, and this machine has 4\.0"):
+        Estimate(1, 1.0, 5 * 10**9).check()
+    monkeypatch.setattr(runtime, "memory", lambda: None)
+    Estimate(1, 1.0, 5 * 10**9).check()
 
 
 # --- interrupted

@@ -138,6 +138,7 @@ def distill(
     if dry_run:
         show.as_json(foreseen) if json else show.out.print(takes(foreseen))
         return
+    foreseen.check()
     with show.progress(silent) as tell:
         found = making.run(tell)
     if json:

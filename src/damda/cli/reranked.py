@@ -104,6 +104,8 @@ def reranker(
 
     def foreseen(estimate: "Estimate") -> bool:
         show.note(takes(estimate), silent=silent)
+        if not dry_run:
+            estimate.check()
         return not dry_run
 
     with show.progress(silent) as tell:

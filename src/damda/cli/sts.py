@@ -108,6 +108,7 @@ def sts(
     if dry_run:
         show.as_json(foreseen) if json else show.out.print(takes(foreseen))
         return
+    foreseen.check()
     with show.progress(silent) as tell:
         made = making.run(tell)
     if json:

@@ -97,6 +97,8 @@ def encoder(
 
     def foreseen(one: str, estimate: "Estimate | None") -> bool:
         show.note(f"{one}: {_takes(estimate)}", silent=silent)
+        if estimate and not dry_run:
+            estimate.check()
         return not dry_run
 
     with show.progress(silent) as tell:

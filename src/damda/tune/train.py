@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from damda import runtime
 from damda.errors import ConfigError
 from damda.tune.batches import batches
 from damda.types import Progress
@@ -78,6 +79,19 @@ class Estimate:
     steps: int
     seconds: float
     memory: int
+
+    def check(self) -> None:
+        """Find out before the first step whether it fits.
+
+        Raises:
+            ConfigError: this machine has too little memory.
+        """
+        has = runtime.memory()
+        if has is not None and self.memory > has:
+            raise ConfigError(
+                f"this takes {self.memory / 1e9:.1f} GB of memory, and this machine has {has / 1e9:.1f}: give a smaller "
+                "--batch, train fewer weights (LoRA), or train on a larger one: the result runs here"
+            )
 
 
 def estimate(model: "SentenceTransformer", loss: Any, texts: Texts, recipe: Recipe, *, distinct: bool) -> Estimate:  # noqa: ANN401  a torch module
