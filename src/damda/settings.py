@@ -188,6 +188,12 @@ class LlamaSettings(Section):
     mode: Literal["quote", "write"] = Field(
         default="write", description="quote: only spans of the passages; write: free text, checked after"
     )
+    each: int = Field(
+        default=0,
+        ge=0,
+        le=20,
+        description="quote: read so many passages each alone, side by side, and give the best quote; 0: all together",
+    )
     context: int = Field(default=4096, ge=256, description="tokens of prompt and answer together, for one request")
     threads: int = Field(default=0, ge=0, description="0: as many as there are cores")
     slots: int = Field(

@@ -101,6 +101,24 @@ def messages(
     return [Message("system", f"{rules}\n\n{passages}"), *history, Message("user", question)]
 
 
+def alone(said: Sequence[Message], hits: Sequence[Hit], n: int) -> list[Message]:
+    """What `messages` made of several passages, with the ``n``-th (from 0) alone, as number 1.
+
+    Raises:
+        ValueError: the messages are not made of these passages.
+    """
+    system = said[0].content
+    starts, at = [], 0
+    for number, hit in enumerate(hits, 1):
+        head = f"[{number}] {_place(hit)}\n"
+        at = system.index(head, at)
+        starts.append(at)
+        at = system.index(hit.chunk.text, at + len(head)) + len(hit.chunk.text)
+    ends = [*(start - len("\n\n") for start in starts[1:]), len(system)]
+    block = system[starts[n] : ends[n]].replace(f"[{n + 1}]", "[1]", 1)
+    return [Message("system", system[: starts[0]] + block), *said[1:]]
+
+
 def _warning(hit: Hit, tongue: str) -> str:
     """A passage as quoted data (spotlighting, Hines et al. 2024, arXiv:2403.14720). Whoever wrote it can't foresee its
     marks, for they depend on every character of it."""

@@ -105,6 +105,8 @@ _SHOWN = {
     "damda.candidates": "hits",
     "damda.best_score": "best",
     "damda.confidence": "confidence",
+    "damda.each.best": "took passage",
+    "damda.each.odds": "odds",
     genai.INPUT_TOKENS: "tokens in",
     genai.OUTPUT_TOKENS: "tokens out",
     "gen_ai.response.time_to_first_chunk": "first words after s",

@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 from damda.errors import ConfigError, GeneratorError
 from damda.generate import fewshot, fitting, gguf, quoting
+from damda.generate.attempt import PLACES, Attempt
 from damda.generate.engine import Engine, require
 from damda.generate.kv import States
 from damda.generate.prefix import Begun, Prefixes
@@ -23,7 +24,7 @@ from damda.generate.shared import shared
 from damda.generate.techniques import Techniques, techniques
 from damda.generate.thinking import HideThinking
 from damda.generate.wire import Piece
-from damda.generate.worker import pieces
+from damda.generate.worker import Running, pieces
 from damda.settings import LlamaSettings
 from damda.types import NOT_FOUND, Delta, Hit, Message, Usage
 from damda.weights import sha256
@@ -154,6 +155,23 @@ class Llama:
         else:
             yield Delta(_meant(_drain(answer, end), absent, choice))
         yield end.delta()
+
+    def attempt(self, messages: Sequence[Message], hit: Hit, *, max_tokens: int = 512) -> Attempt | None:
+        """See ``Quoter`` (damda.answer.each). Runs from now on, whoever waits for it; more than ``slots`` take turns.
+
+        Raises:
+            GeneratorError: the model does not load, or the prompt does not fit.
+        """
+        choice = quoting.quotable([hit.chunk.text])
+        if not choice:
+            return None
+        engine, chats, prefixes = self._weights.get()
+        request, kept = fitting.fit(engine, messages, [hit], chats=chats, quote=True, max_tokens=max_tokens)
+        request |= {"max_tokens": max_tokens, "temperature": 0.0, "stop": [] if chats else [fewshot.STOP]}
+        request |= {"logprobs": True, "top_logprobs": PLACES} if chats else {"logprobs": PLACES}
+        request["grammar"] = quoting.grammar(choice, "", line=not chats)
+        running = Running(begun(prefixes, messages, kept, request) or engine, request)
+        return Attempt(running, choice, NOT_FOUND if chats else fewshot.ABSENT)
 
     def complete(
         self, prompt: str, *, max_tokens: int = 512, temperature: float = 0.0, stop: Sequence[str] = ()

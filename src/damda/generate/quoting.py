@@ -41,14 +41,14 @@ def grammar(choice: Sequence[Sentence], absent: str, *, line: bool) -> str:
 
     Args:
         choice: at least one sentence.
-        absent: what the model says when nothing answers.
+        absent: what the model says when nothing answers; "": it must quote.
         line: the answer is a line of a longer text: a space before it, a line end after it.
     """
     pieces = [re.findall(r" |[^ ]+", sentence.words) for sentence in choice]
     rules = [f'S{i}: %regex {{"substring_chunks": {_json(chunks)}}}' for i, chunks in enumerate(pieces)]
     spans = " | ".join(f"S{i}" for i in range(len(rules)))
     # The empty string and lone spaces are substrings too: the second regex asks for something, and not too much of it.
-    body = f"ANSWER: ({spans}) & /(?s: ?[^ ].{{0,{LONGEST - 1}}})/ | {_json(absent)}"
+    body = f"ANSWER: ({spans}) & /(?s: ?[^ ].{{0,{LONGEST - 1}}})/" + (f" | {_json(absent)}" if absent else "")
     start = 'start: " "? ANSWER "\\n"' if line else "start: ANSWER"
     return "\n".join(["%llguidance {}", start, body, *rules])
 

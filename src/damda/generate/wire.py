@@ -5,6 +5,7 @@ OpenAI give them. Does not know: connections, retries, settings.
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -14,13 +15,24 @@ DONE = "[DONE]"
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """A token that was written, its log-probability (nats), and those of the likeliest ones in its place."""
+
+    text: str
+    likely: float
+    places: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Piece:
-    """One chunk of a chat completion. ``finish`` is the server's own word; ``error`` one that came mid-stream."""
+    """One chunk of a chat completion. ``finish`` is the server's own word; ``error`` one that came mid-stream;
+    ``tokens`` are there where log-probabilities were asked for."""
 
     text: str = ""
     finish: str = ""
     usage: Usage | None = None
     error: str = ""
+    tokens: tuple[Token, ...] = ()
 
 
 def events(chunks: Iterable[bytes]) -> Iterator[str]:
@@ -78,6 +90,7 @@ def piece(body: object) -> Piece | None:
         text=whole(said) if isinstance(said, str) else "",
         finish=finish if isinstance(finish, str) else "",
         usage=_usage(body),
+        tokens=_tokens(at(body, "choices", 0, "logprobs", "content")),
     )
 
 
@@ -123,6 +136,21 @@ def number(value: object, *path: str | int) -> int:
     """`at` for a whole number; 0 where there is none."""
     found = at(value, *path)
     return found if isinstance(found, int) else 0
+
+
+def _tokens(rows: object) -> tuple[Token, ...]:
+    """Of ``logprobs.content``."""
+    if not isinstance(rows, list):
+        return ()
+    pairs = [_likely(row) for row in rows]
+    tops = [at(row, "top_logprobs") for row in rows]
+    places = [tuple(map(_likely, top)) if isinstance(top, list) else () for top in tops]
+    return tuple(Token(*pair, place) for pair, place in zip(pairs, places, strict=True))
+
+
+def _likely(row: object) -> tuple[str, float]:
+    text, likely = at(row, "token"), at(row, "logprob")
+    return whole(text) if isinstance(text, str) else "", likely if isinstance(likely, float | int) else -math.inf
 
 
 def _usage(body: object) -> Usage | None:

@@ -29,45 +29,69 @@ class Runs(Protocol):
 
 
 def pieces(engine: Runs, request: Mapping[str, object]) -> Iterator[Piece]:
-    """The chunks of an answer. Closing the iterator ends the work within a batch of the prompt, or a token; what still
-    waits for a slot then is never begun.
+    """The chunks of an answer. Closing the iterator ends the work, as `Running.close` does.
 
     Raises:
         GeneratorError: xllamacpp raised.
     """
-    queue: SimpleQueue[Piece | Exception | None] = SimpleQueue()
-    gone = Event()
-
-    def heard(chunk: object) -> bool:
-        if not gone.is_set():
-            queue.put(piece(chunk) or Piece())
-        return gone.is_set()
-
-    def work() -> None:
-        try:
-            with engine.free:
-                if not gone.is_set():
-                    engine.run(request, heard)
-        except Exception as error:  # handed over: the reader raises it
-            queue.put(error)
-        finally:
-            queue.put(None)
-            with _lock:
-                _running.pop(thread, None)
-
-    thread = Thread(target=work, name="damda-llama", daemon=True)
-    with _lock:
-        atexit.unregister(_stop)  # registered once, however many answers there are
-        atexit.register(_stop)
-        thread.start()
-        _running[thread] = gone
+    running = Running(engine, request)
     try:
-        while (got := queue.get()) is not None:
-            if isinstance(got, Exception):
-                raise GeneratorError(f"xllamacpp failed: {got}") from got
-            yield got
+        yield from running
     finally:
-        gone.set()
+        running.close()
+
+
+class Running:
+    """An answer that is being made from now on; its chunks wait for whoever iterates over them, once."""
+
+    def __init__(self, engine: Runs, request: Mapping[str, object]) -> None:
+        self._engine, self._request = engine, request
+        self._queue: SimpleQueue[Piece | Exception | None] = SimpleQueue()
+        self._gone, self._ended = Event(), False
+        self._thread = Thread(target=self._work, name="damda-llama", daemon=True)
+        with _lock:
+            atexit.unregister(_stop)  # registered once, however many answers there are
+            atexit.register(_stop)
+            self._thread.start()
+            _running[self._thread] = self._gone
+
+    def __iter__(self) -> Iterator[Piece]:
+        return self
+
+    def __next__(self) -> Piece:
+        """Waits for the next chunk.
+
+        Raises:
+            GeneratorError: xllamacpp raised.
+        """
+        got = None if self._ended else self._queue.get()
+        if isinstance(got, Piece):
+            return got
+        self._ended = True
+        if got is None:
+            raise StopIteration
+        raise GeneratorError(f"xllamacpp failed: {got}") from got
+
+    def close(self) -> None:
+        """End the work within a batch of the prompt, or a token; what still waits for a slot is never begun."""
+        self._gone.set()
+
+    def _heard(self, chunk: object) -> bool:
+        if not self._gone.is_set():
+            self._queue.put(piece(chunk) or Piece())
+        return self._gone.is_set()
+
+    def _work(self) -> None:
+        try:
+            with self._engine.free:
+                if not self._gone.is_set():
+                    self._engine.run(self._request, self._heard)
+        except Exception as error:  # handed over: the reader raises it
+            self._queue.put(error)
+        finally:
+            self._queue.put(None)
+            with _lock:
+                _running.pop(self._thread, None)
 
 
 def _stop() -> None:

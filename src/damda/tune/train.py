@@ -89,8 +89,8 @@ class Estimate:
         has = runtime.memory()
         if has is not None and self.memory > has:
             raise ConfigError(
-                f"this takes {self.memory / 1e9:.1f} GB of memory, and this machine has {has / 1e9:.1f}: give a smaller "
-                "--batch, train fewer weights (LoRA), or train on a larger one: the result runs here"
+                f"this takes {self.memory / 1e9:.1f} GB of memory, and this machine has {has / 1e9:.1f}: give a "
+                "smaller --batch, train fewer weights (LoRA), or train on a larger one: the result runs here"
             )
 
 
