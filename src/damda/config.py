@@ -22,7 +22,7 @@ from damda import adopted
 from damda.errors import ConfigError
 from damda.home import home_of
 from damda.settings import Section, Settings
-from damda.sources import Sources, flat, merged, sources_of
+from damda.sources import Sources, flat, found, merged, sources_of
 from damda.types import NO_META
 
 
@@ -52,7 +52,15 @@ def find(
         ConfigError: as in `load`.
         StoreError: what the home has adopted can't be read.
     """
-    sources = sources_of(found(file, root), flags, None)
+    return of(sources_of(found(file, root), flags, None), root)
+
+
+def of(sources: Sources, root: Path | None = None) -> Settings:
+    """Settings of what was set, and below it what the home of the documents has adopted.
+
+    Raises:
+        ConfigError, StoreError: as in `find`.
+    """
     settings = validated(sources)
     home = _home(settings, root)
     taken = adopted.read(home).settings if home else {}
@@ -94,14 +102,6 @@ def describe() -> dict[str, str]:
         else:
             known[name] = info.description or ""
     return known
-
-
-def found(file: str | os.PathLike[str] | None, root: Path | None) -> Path | None:
-    """The damda.toml that counts, if any."""
-    if file is not None:
-        return Path(file)
-    folders = [Path(), *([root if root.is_dir() else root.parent] if root else [])]
-    return next((path for folder in folders if (path := folder / "damda.toml").is_file()), None)
 
 
 def _home(settings: Settings, root: Path | None) -> Path | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from damda import adopted, config
-from damda.sources import sources_of
+from damda.sources import found, sources_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def overridden(
     Raises:
         ConfigError, StoreError: as in `find`.
     """
-    sources = sources_of(config.found(file, root), flags, None)
+    sources = sources_of(found(file, root), flags, None)
     explicit = config.validated(sources)
     if settings is None:
         settings = adopted.read(config.home_for(file, flags, root)).settings

@@ -28,6 +28,14 @@ def sources_of(file: Path | None, flags: Mapping[str, Any], env: Mapping[str, st
     ]
 
 
+def found(file: str | os.PathLike[str] | None, root: Path | None) -> Path | None:
+    """The damda.toml that counts, if any."""
+    if file is not None:
+        return Path(file)
+    folders = [Path(), *([root if root.is_dir() else root.parent] if root else [])]
+    return next((path for folder in folders if (path := folder / "damda.toml").is_file()), None)
+
+
 def merged(sources: Sources) -> dict[str, Any]:
     """Sections with their keys; what is set last wins."""
     found: dict[str, Any] = {}

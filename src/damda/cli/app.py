@@ -39,6 +39,10 @@ GlobFlag = Annotated[str | None, typer.Option("--glob", help="Only files that ma
 CacheFlag = Annotated[
     bool, typer.Option("--cache/--no-cache", help="Take a remembered answer; no: make it anew, and remember that.")
 ]
+ServerFlag = Annotated[
+    bool,
+    typer.Option("--server/--no-server", help="Ask a `damda serve` that runs on these documents; no: do without it."),
+]
 MetaFlag = Annotated[
     list[str] | None, typer.Option("--meta", metavar="KEY=VALUE", help="Only documents with this field. Repeatable.")
 ]

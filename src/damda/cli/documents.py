@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from damda.cli.app import ConfigFlag, HomeFlag, JsonFlag, QuietFlag, Root, SetFlag, VerboseFlag, app, flags
+from damda.cli.app import ConfigFlag, HomeFlag, JsonFlag, QuietFlag, Root, ServerFlag, SetFlag, VerboseFlag, app, flags
 
 if TYPE_CHECKING:
+    from damda.ingest.sync import Report
     from damda.knowledge import KnowledgeBase
 
 
@@ -61,12 +62,41 @@ def traced(kb: "KnowledgeBase", config: Path | None, settings: Mapping[str, Any]
         tracing.close()
 
 
+def _by_service(path: Path, config: Path | None, settings: Mapping[str, Any], *, silent: bool) -> "Report | None":
+    """What a service did that runs on these documents; None: there is none."""
+    from damda.cli import show, through
+    from damda.errors import DamdaError
+
+    events = through.index(path, config, settings)
+    if events is None:
+        return None
+    with show.progress(silent) as tell:
+        for event in events:
+            if event["type"] == "progress":
+                tell(event["what"], event["done"], event["total"])
+            if event["type"] == "error":
+                raise DamdaError(event["error"]["message"])
+            if event["type"] == "done":
+                return _report(event["report"])
+    raise AssertionError("the events end with what became of it")
+
+
+def _report(row: Mapping[str, Any]) -> "Report":
+    from damda.ingest.sync import Report
+    from damda.ingest.walk import Skipped
+    from damda.library import FileState
+
+    skipped, failed = [Skipped(**one) for one in row["skipped"]], [FileState(**one) for one in row["failed"]]
+    return Report(**{**row, "skipped": skipped, "failed": failed})
+
+
 @app.command(epilog="Examples: damda index ./documents  |  damda index ./documents --strict --json")
 def index(
     path: Root,
     home: HomeFlag = None,
     config: ConfigFlag = None,
     set_: SetFlag = None,
+    server: ServerFlag = True,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 4 when a file could not be read.")] = False,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -75,11 +105,14 @@ def index(
     """Read a folder and store it for searching; later runs store only what changed."""
     from damda.cli import show
 
-    kb = opened(path, config, flags(set_, home=home), silent=quiet)
-    if changes := kb.changes():
-        show.note(f"settings changed ({changes}): everything is encoded again", silent=quiet)
-    with show.progress(quiet) as tell:
-        report = kb.sync(tell)
+    settings = flags(set_, home=home)
+    report = _by_service(path, config, settings, silent=quiet) if server else None
+    if report is None:
+        kb = opened(path, config, settings, silent=quiet)
+        if changes := kb.changes():
+            show.note(f"settings changed ({changes}): everything is encoded again", silent=quiet)
+        with show.progress(quiet) as tell:
+            report = kb.sync(tell)
     if json:
         show.as_json(report)
     elif not quiet:

@@ -85,13 +85,14 @@ def evaluate(
     """How good search and answers are on questions whose answers are known, and what is more than chance."""
     from damda.assemble import models
     from damda.cli import show, tables
-    from damda.config import find, found
+    from damda.config import find
     from damda.measure import html
     from damda.measure import report as reports
     from damda.measure.dataset import Dataset
     from damda.measure.evaluate import Plan
     from damda.measure.retrieval import read_run, ready
     from damda.measure.similarity import holds_pairs
+    from damda.sources import found
 
     if compare is not None:
         rows = reports.compare(*map(reports.read, compare))

@@ -2,9 +2,9 @@
 
 import json as jsonlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,7 @@ from damda.cli.app import (
     ModeFlag,
     QuietFlag,
     Root,
+    ServerFlag,
     SetFlag,
     SourceFlag,
     VerboseFlag,
@@ -30,7 +31,7 @@ from damda.cli.documents import opened, opened_warm, refreshed, traced
 
 if TYPE_CHECKING:
     from damda.knowledge import KnowledgeBase
-    from damda.types import Answer, Hit, Message, Recall, Where
+    from damda.types import Answer, Delta, Hit, Recall, Where
 
 
 @app.command(
@@ -46,6 +47,7 @@ def ask(
     glob: GlobFlag = None,
     meta: MetaFlag = None,
     cache: CacheFlag = True,
+    server: ServerFlag = True,
     home: HomeFlag = None,
     config: ConfigFlag = None,
     set_: SetFlag = None,
@@ -59,16 +61,16 @@ def ask(
     if not question.strip():
         raise typer.BadParameter("the question is empty", param_hint="QUESTION")
     settings = flags(set_, home=home, answer__generator=generator, search__mode=mode)
-    kb = opened_warm(path, config, settings, silent=quiet or json)
-    with traced(kb, config, settings):
-        refreshed(kb, silent=quiet or json, verbose=verbose)
-        where = _where(source, glob, meta)
-        recall: Recall = "use" if cache else "renew"
-        if json:
-            answer = kb.ask(question, where=where, recall=recall)
-            show.as_json(answer)
-        else:
-            answer = _streamed(kb, question, (), where, recall, verbose=verbose)
+    where = _where(source, glob, meta)
+    recall: Recall = "use" if cache else "renew"
+    items = _from_service(path, config, settings, question, where, recall) if server else None
+    if items:
+        answer = _shown(items, path.expanduser().resolve(), json=json, verbose=verbose)
+    else:
+        kb = opened_warm(path, config, settings, silent=quiet or json)
+        with traced(kb, config, settings):
+            refreshed(kb, silent=quiet or json, verbose=verbose)
+            answer = _shown(kb.stream(question, where=where, recall=recall), kb.root, json=json, verbose=verbose)
     if not answer.found:
         if not answer.hits and not answer.blocked:
             show.note(_why_nothing(where), silent=quiet)
@@ -103,7 +105,8 @@ def chat(
         refreshed(kb, silent=quiet, verbose=verbose)
         where, history = _where(source, glob, meta), list[Message]()
         for question in _questions():
-            answer = _streamed(kb, question, history, where, "use" if cache else "renew", verbose=verbose)
+            items = kb.stream(question, history=history, where=where, recall="use" if cache else "renew")
+            answer = _shown(items, kb.root, verbose=verbose)
             history += [Message("user", question), Message("assistant", answer.text)]
 
 
@@ -135,6 +138,7 @@ def search(
     source: SourceFlag = None,
     glob: GlobFlag = None,
     meta: MetaFlag = None,
+    server: ServerFlag = True,
     home: HomeFlag = None,
     config: ConfigFlag = None,
     set_: SetFlag = None,
@@ -143,31 +147,55 @@ def search(
     verbose: VerboseFlag = False,
 ) -> None:
     """Find passages, or images; no answer is made of them."""
-    from damda.cli import show
 
     if [query, queries, image].count(None) != 2 or (run is None) != (queries is None):
         raise typer.BadParameter("give one of QUERY, --image FILE, or --queries FILE together with --run FILE")
     if images and queries:
         raise typer.BadParameter("--images takes a QUERY or --image FILE, no --queries")
     asked = _read_queries(queries) if queries else []
+    where = _where(source, glob, meta)
+    if server and query and not images:
+        from damda.cli import through
+        from damda.plain import plain
+
+        wanted = {"query": query, "k": k or 10, "mode": mode, "where": plain(where) if where else {}}
+        rows = through.search(path, config, flags(set_, home=home), wanted)
+        if rows is not None:
+            from damda.answer.memory.stored import hit_of
+
+            _show_hits([hit_of(row) for row in rows], path.expanduser().resolve(), where, json, quiet, verbose)
+            return
     open_kb = opened if images or image else opened_warm  # looking at images needs neither words nor passages' vectors
     settings = flags(set_, home=home, search__mode=mode)
     kb = open_kb(path, config, settings, silent=quiet or json)
     if images or image:
         kb.check_images()
     refreshed(kb, silent=quiet or json, verbose=verbose)
-    where = _where(source, glob, meta)
     if run is not None:
         _write_run(kb, asked, run, k or 100, where, tag, silent=quiet or json)
         return
     with traced(kb, config, settings):
         found = _found(kb, query, image, images, k or 10, where)
+    _show_hits(found, kb.root, where, json, quiet, verbose, images=images)
+
+
+def _show_hits(
+    found: "list[Hit]",
+    root: Path,
+    where: "Where | None",
+    json: bool,
+    quiet: bool,
+    verbose: bool,
+    images: bool = False,
+) -> None:
+    from damda.cli import show
+
     if not found:
         show.note(_why_nothing(where, images), silent=quiet)
     if json:
         show.as_json(found)
     else:
-        show.hits(found, kb.root, verbose=verbose)
+        show.hits(found, root, verbose=verbose)
 
 
 def _where(source: str | None, glob: str | None, meta: list[str] | None) -> "Where | None":
@@ -192,26 +220,44 @@ def _why_nothing(where: "Where | None", images: bool = False) -> str:
     return f"nothing is stored: the folder has no readable {what}s"
 
 
-def _streamed(
-    kb: "KnowledgeBase",
+def _from_service(
+    path: Path,
+    config: Path | None,
+    settings: dict[str, Any],
     question: str,
-    history: "Sequence[Message]",
     where: "Where | None",
     recall: "Recall",
-    *,
-    verbose: bool,
-) -> "Answer":
-    """Print an answer as it is made, then its quotes."""
+) -> "Iterator[Delta | Answer] | None":
+    """The answer of a service that runs on these documents; None: there is none."""
+    from damda.answer.memory.stored import answer_of
+    from damda.cli import through
+    from damda.plain import plain
+    from damda.types import Delta
+
+    asked = {"question": question, "where": plain(where) if where else {}, "recall": recall}
+    events = through.ask(path, config, settings, asked)
+    if events is None:
+        return None
+    return (answer_of(event["answer"]) if "answer" in event else Delta(event["text"]) for event in events)
+
+
+def _shown(items: "Iterator[Delta | Answer]", root: Path, *, json: bool = False, verbose: bool) -> "Answer":
+    """Print an answer as it is made, then its quotes; or all of it as JSON."""
     from damda.cli import show
     from damda.types import Answer
 
     said = False
-    for item in kb.stream(question, history=history, where=where, recall=recall):
+    for item in items:
         if isinstance(item, Answer):
+            if json:
+                show.as_json(item)
+                return item
             if said:
                 sys.stdout.write("\n")
-            show.answer(item, kb.root, verbose=verbose, text=not said or not item.found)
+            show.answer(item, root, verbose=verbose, text=not said or not item.found)
             return item
+        if json:
+            continue
         sys.stdout.write(item.text)
         sys.stdout.flush()
         said = True

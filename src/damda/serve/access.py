@@ -34,6 +34,12 @@ def is_local(host: str) -> bool:
         return False
 
 
+def through_the_door(scope: Scope) -> bool:
+    """Whether a request came through a Unix socket: those have no port."""
+    server = scope.get("server")
+    return server is not None and server[1] is None
+
+
 class Access:
     """Lets in who may come.
 
@@ -42,11 +48,12 @@ class Access:
         keys: of the home.
         local: only this machine can reach the address.
         insecure: the owner wants no keys.
+        door: requests also come through a socket that only the owner's own commands can open (`damda.door`).
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys, *, local: bool, insecure: bool) -> None:
+    def __init__(self, app: ASGIApp, keys: Keys, *, local: bool, insecure: bool, door: bool = False) -> None:
         self._app, self._keys = app, keys
-        self._local, self._insecure = local, insecure
+        self._local, self._insecure, self._door = local, insecure, door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -66,6 +73,8 @@ class Access:
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
         if scope["path"] in _OPEN or scope["path"].startswith(("/page/", "/docs/")):
+            return
+        if self._door and through_the_door(scope):  # whoever may use the door may read the home
             return
         if self.needs_key():
             self._admit(headers)

@@ -16,7 +16,7 @@ import damda
 from damda import trace
 from damda.assemble.service import Service
 from damda.errors import DamdaError
-from damda.serve import chat, documents, errors, mcp, pages, searching, telling, tracing, vectors
+from damda.serve import chat, documents, errors, local, mcp, pages, searching, telling, tracing, vectors
 from damda.serve.access import Access, Hardened, Sizes, is_local
 from damda.serve.backend import Backend
 from damda.serve.keys import Keys
@@ -32,6 +32,7 @@ def build(
     insecure: bool = False,
     only_mcp: bool = False,
     rag: bool = True,
+    door: bool = False,
     abandon: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """The application for one set of documents.
@@ -41,25 +42,28 @@ def build(
         insecure: want no keys, whatever the address.
         only_mcp: serve assistants, and how the service is; nothing else.
         rag: there are documents. Without, the bare language model and the encoder are served: a proxy.
+        door: the owner's own commands ask through a socket, too.
         abandon: called at the very end if threads are still at work then.
     """
     backend = Backend(service, Keys(service.kb.home), rag=rag)
     settings = service.settings.serve
-    local = is_local(settings.host)
-    door = mcp.Door(backend) if only_mcp or (rag and settings.mcp and mcp.available()) else None
+    near = is_local(settings.host)
+    assistants = mcp.Door(backend) if only_mcp or (rag and settings.mcp and mcp.available()) else None
     app = FastAPI(
         title="damda",
         version=damda.__version__,
         description="Answers from a folder of documents, with verbatim, located quotes.",
         docs_url=None,  # FastAPI's pages load from a CDN; ours come from here
         redoc_url=None,
-        lifespan=_lifespan(backend, door, abandon),
+        lifespan=_lifespan(backend, assistants, abandon),
     )
     for part in () if only_mcp else (chat, vectors, tracing, *((searching, documents) if rag else ())):
         app.include_router(part.routes(backend), responses=ANSWERS)
     app.include_router(telling.routes(backend))
-    if door:
-        app.router.routes.append(Route(mcp.PATH, door, methods=["POST"], include_in_schema=False))
+    if door and rag and not only_mcp:
+        app.include_router(local.routes(backend))
+    if assistants:
+        app.router.routes.append(Route(mcp.PATH, assistants, methods=["POST"], include_in_schema=False))
     if rag and not only_mcp:
         app.include_router(pages.routes())
         pages.mount(app)
@@ -69,7 +73,7 @@ def build(
     app.add_middleware(errors.Caught)
     app.add_middleware(tracing.Traced)
     app.add_middleware(Sizes, most=settings.max_body, uploads=settings.max_upload)
-    app.add_middleware(Access, keys=backend.keys, local=local, insecure=insecure)
+    app.add_middleware(Access, keys=backend.keys, local=near, insecure=insecure, door=door)
     app.add_middleware(Hardened)
     app.add_middleware(Measured, metrics=backend.metrics)
     app.state.backend = backend

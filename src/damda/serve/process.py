@@ -17,7 +17,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -26,10 +26,11 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
-from damda import config
+from damda import config, door
 from damda.assemble import root_of
 from damda.assemble.service import Service, service
 from damda.errors import ConfigError
+from damda.home import home_of
 from damda.serve.access import is_local
 from damda.serve.app import build
 from damda.serve.keys import Keys
@@ -50,7 +51,7 @@ class Order:
         config: a damda.toml, or None for the one that is found.
         flags: settings from the command line.
         insecure: want no keys.
-        only_mcp, rag: as in `build`.
+        only_mcp, rag, door: as in `build`.
     """
 
     root: str
@@ -59,6 +60,7 @@ class Order:
     insecure: bool
     only_mcp: bool = False
     rag: bool = True
+    door: bool = False
 
     def settings(self) -> Settings:
         return config.find(self.config, self.flags, Path(self.root))
@@ -67,7 +69,9 @@ class Order:
         return service(root_of(self.root), self.settings(), attended=Attended)
 
     def application(self, built: Service) -> FastAPI:
-        return build(built, insecure=self.insecure, only_mcp=self.only_mcp, rag=self.rag, abandon=_abandon)
+        return build(
+            built, insecure=self.insecure, only_mcp=self.only_mcp, rag=self.rag, door=self.door, abandon=_abandon
+        )
 
 
 def worker() -> FastAPI:
@@ -117,7 +121,10 @@ def run(order: Order, built: Service | None, started: Callable[[str], None], *, 
     Raises:
         ConfigError: the address can't be had.
     """
-    settings = order.settings().serve
+    whole = order.settings()
+    settings = whole.serve
+    opened = door.made(home_of(Path(order.root), whole.home)) if order.rag and not order.only_mcp else None
+    order = replace(order, door=opened is not None)
     options = uvicorn.Config(
         "damda.serve.process:worker" if built is None else order.application(built),
         factory=built is None,
@@ -135,19 +142,27 @@ def run(order: Order, built: Service | None, started: Callable[[str], None], *, 
         ws="none",
         lifespan="on",
     )
-    sock = _bound(settings.host, settings.port)
-    host, port = sock.getsockname()[:2]
-    started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-    with _ended_by_signals():
-        if settings.workers == 1:
-            _Server(options).run(sockets=[sock])
-            return
-        os.environ[WORKER] = json.dumps(asdict(order))
-        remove = share_between_processes()
-        try:
-            _Workers(options, sockets=[sock]).run()
-        finally:
-            remove()
+    try:
+        sock = _bound(settings.host, settings.port)
+        host, port = sock.getsockname()[:2]
+        started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        with _ended_by_signals():
+            _serve(options, [sock, *([opened.sock] if opened else [])], order)
+    finally:
+        if opened:
+            opened.close()
+
+
+def _serve(options: uvicorn.Config, sockets: list[socket.socket], order: Order) -> None:
+    if options.workers == 1:
+        _Server(options).run(sockets=sockets)
+        return
+    os.environ[WORKER] = json.dumps(asdict(order))
+    remove = share_between_processes()
+    try:
+        _Workers(options, sockets=sockets).run()
+    finally:
+        remove()
 
 
 _BACKLOG = 2048

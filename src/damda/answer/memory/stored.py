@@ -35,12 +35,20 @@ def answer_from_text(text: str) -> Answer:
     Raises:
         ValueError, TypeError, KeyError: it is another version's, or none.
     """
-    row = json.loads(text)
+    return answer_of(json.loads(text))
+
+
+def answer_of(row: dict[str, Any]) -> Answer:
+    """The Answer that `plain` made JSON of.
+
+    Raises:
+        ValueError, TypeError, KeyError: as in `answer_from_text`.
+    """
     return Answer(
         **row
         | {
             "quotes": tuple(_quote(quote) for quote in row["quotes"]),
-            "hits": tuple(_hit(hit) for hit in row["hits"]),
+            "hits": tuple(hit_of(hit) for hit in row["hits"]),
             "unsupported": tuple(row["unsupported"]),
             "usage": Usage(**row["usage"]),
             "verdicts": tuple(_verdict(verdict) for verdict in row["verdicts"]),
@@ -52,7 +60,12 @@ def _quote(row: dict[str, Any]) -> Quote:
     return Quote(**row | {"answer": None if row["answer"] is None else (row["answer"][0], row["answer"][1])})
 
 
-def _hit(row: dict[str, Any]) -> Hit:
+def hit_of(row: dict[str, Any]) -> Hit:
+    """The Hit that `plain` made JSON of.
+
+    Raises:
+        ValueError, TypeError, KeyError: as in `answer_from_text`.
+    """
     numbers = {name: _number(row[name]) for name in ("score", "cosine", "bm25")}
     return Hit(**row | numbers | {"chunk": Chunk(**row["chunk"])})
 
