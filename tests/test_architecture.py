@@ -21,7 +21,7 @@ FLOORS = [  # top to bottom is ground to roof: a file may import what stands abo
     ["answer"],
     ["knowledge"],
     ["measure"],
-    ["tune", "compress"],
+    ["tune", "compress", "bench"],
     ["assemble"],
     ["__init__"],  # the public names
     ["serve"],
