@@ -16,7 +16,7 @@ FLOORS = [  # top to bottom is ground to roof: a file may import what stands abo
     ["config"],
     ["weights", "pretrained", "trace", "overrides"],
     ["traces", "manifest"],
-    ["artifact"],
+    ["artifact", "unfinished"],
     ["ingest", "embed", "search", "generate"],
     ["answer"],
     ["knowledge"],

@@ -23,6 +23,7 @@ def commands() -> "typer.Typer":
     """The app with all its commands; each module adds its own when it is imported."""
     from damda.cli import (  # noqa: F401
         adoption,
+        bench,
         cache,
         checks,
         compress,

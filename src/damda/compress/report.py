@@ -3,6 +3,7 @@
 Knows: which figures there are, which of two models is better. Does not know: how a model is measured (``measured``).
 """
 
+import json
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,9 +13,9 @@ from typing import Any
 
 from damda import manifest
 from damda.compress import apart
-from damda.compress.unfinished import Unfinished
 from damda.errors import ConfigError, GeneratorError, WeightsError
 from damda.types import Progress
+from damda.unfinished import Unfinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +144,10 @@ def report(paths: Sequence[Path], asked: Asked, progress: Progress, machine: str
         def tell(what: str, done: int, total: int, name: str = path.name) -> None:
             progress(f"{name}: {what}", done, total)
 
-        found = kept.get(weights_of(path))
+        found = kept.get(_named(weights_of(path)))
         if found is None:
             found = measured(path, asked, tell)
-            kept.add(weights_of(path), found)
+            kept.add(_named(weights_of(path)), found)
         else:
             tell("measured before this run was begun again", 1, 1)
         windows |= {name: int(of["windows"]) for name, of in found["texts"].items()}
@@ -154,6 +155,12 @@ def report(paths: Sequence[Path], asked: Asked, progress: Progress, machine: str
         rows.append(_row(path, found, rows[0].bits if rows else {}))
     kept.done()
     return Report(rows, windows, tokens, machine=machine)
+
+
+def _named(weights: Path) -> str:
+    """A model's path, and what changes when its files do."""
+    files = [weights] if weights.is_file() else sorted(weights.glob("*.safetensors"))
+    return json.dumps([str(weights.absolute()), *((file.stat().st_size, file.stat().st_mtime_ns) for file in files)])
 
 
 def _row(path: Path, found: Mapping[str, Any], first: Mapping[str, float]) -> Row:

@@ -1,4 +1,4 @@
-"""What a report has measured so far, kept until it is done: a run that was stopped goes on from it.
+"""What a run has measured so far, kept until it is done: one that was stopped goes on from it.
 
 Knows: which figures may be used again. Does not know: what they mean.
 """
@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from hashlib import sha256
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from damda.weights import cache_folder
@@ -21,10 +20,10 @@ _DAY = 86_400
 
 
 class Unfinished:
-    """Figures of models that were asked alike on one machine.
+    """Figures that were measured alike on one machine.
 
     Args:
-        about: all that figures depend on but the model.
+        about: all that they depend on but their names.
     """
 
     def __init__(self, about: Mapping[str, Any]) -> None:
@@ -37,28 +36,22 @@ class Unfinished:
             known, fresh = {}, False
         self._known: dict[str, Any] = known if fresh and isinstance(known, dict) else {}
 
-    def get(self, weights: Path) -> dict[str, Any] | None:
-        """A model's figures; None: it was not measured, or its files are others now."""
-        found = self._known.get(_named(weights))
+    def get(self, name: str) -> dict[str, Any] | None:
+        """Figures; None: they were not measured."""
+        found = self._known.get(name)
         return found if isinstance(found, dict) else None
 
-    def add(self, weights: Path, figures: Mapping[str, Any]) -> None:
-        """Keep a model's figures. A cache that can't be written is told in the log; the report goes on."""
-        self._known[_named(weights)] = dict(figures)
+    def add(self, name: str, figures: Mapping[str, Any]) -> None:
+        """Keep figures. A cache that can't be written is told in the log; the run goes on."""
+        self._known[name] = dict(figures)
         draft = self._file.with_suffix(".draft")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             draft.write_text(json.dumps(self._known), encoding="utf-8")
             draft.replace(self._file)
         except OSError as error:
-            log.warning("%s can't be written (%s): a report that is stopped begins anew", self._file, error.strerror)
+            log.warning("%s can't be written (%s): a run that is stopped begins anew", self._file, error.strerror)
 
     def done(self) -> None:
         """Nothing is needed any more."""
         self._file.unlink(missing_ok=True)
-
-
-def _named(weights: Path) -> str:
-    """A model's path, and what changes when its files do."""
-    files = [weights] if weights.is_file() else sorted(weights.glob("*.safetensors"))
-    return json.dumps([str(weights.absolute()), *((file.stat().st_size, file.stat().st_mtime_ns) for file in files)])

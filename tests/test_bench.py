@@ -1,0 +1,199 @@
+"""`damda bench`: what is measured, what is kept, what is chosen, where it is written."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_llama import MISSING, smollm
+from typer.testing import CliRunner
+
+from damda.bench import choose, page, run, single, toml
+from damda.bench.choose import Choice
+from damda.bench.run import Measured
+from damda.bench.subject import Row, Subject, engine, heard
+from damda.cli import commands
+from damda.errors import ConfigError, GeneratorError
+from damda.types import Progress, quiet
+
+app = commands()
+
+
+def spoken(task: str, way: str, speed: float, same: bool = True) -> Row:
+    return {
+        "study": "speculation",
+        "task": task,
+        "way": way,
+        "tokens_per_second": speed,
+        "acceptance": 0.5,
+        "same": same,
+    }
+
+
+def known(way: str, first: float) -> Row:
+    return {"study": "prefixes", "task": "1,000 tokens that are known", "way": way, "first": first, "read": 9}
+
+
+def read(task: str, way: str, first: float) -> Row:
+    named = {"study": "flash attention", "task": task, "way": way}
+    return {**named, "first": first, "tokens_per_second": 50.0, "same": True}
+
+
+# --- what is chosen
+
+
+@pytest.mark.parametrize(
+    ("rows", "wanted"),
+    [
+        ([], {}),
+        ([spoken("copying", "none", 50), spoken("copying", "ngram", 80)], {"llama.speculation": "ngram"}),
+        ([spoken("copying", "none", 50), spoken("copying", "ngram", 80, same=False)], {}),
+        ([spoken("copying", "none", 50), spoken("copying", "ngram", 51)], {}),
+        (
+            [
+                *(spoken("copying", way, speed) for way, speed in (("none", 50), ("ngram", 80), ("draft", 90))),
+                *(spoken("free text", way, speed) for way, speed in (("none", 50), ("ngram", 50), ("draft", 40))),
+            ],
+            {"llama.speculation": "ngram"},
+        ),
+        ([known("computed", 2.0), known("in memory", 0.1), known("restored", 0.1)], {"llama.kv": True}),
+        ([known("computed", 2.0), known("in memory", 0.1), known("restored", 1.5)], {}),
+        ([read("256", "on", 2.0), read("256", "off", 1.0)], {"llama.flash_attention": "off"}),
+        ([read("256", "on", 2.0), read("256", "off", 1.0), read("1024", "on", 1), read("1024", "off", 2)], {}),
+    ],
+)
+def test_only_what_gains_and_loses_nothing_is_chosen(rows: list[Row], wanted: Mapping[str, Any]) -> None:
+    found = choose.choices(rows)
+    assert {choice.key: choice.value for choice in found} == wanted and all(choice.why for choice in found)
+
+
+# --- where it is written
+
+CHOSEN = [Choice("llama.kv", True, "first words 30 times as early"), Choice("llama.speculation", "ngram", "1.6 times")]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "offline = true\n",
+        "# mine\n[llama]\nmodel = 'm.gguf'  # small\nkv = false\n\n[answer]\nquotes = 2\n",
+        "[answer]\nquotes = 2\n[llama]\n",
+    ],
+)
+def test_what_people_wrote_stays(before: str, tmp_path: Path) -> None:
+    file = tmp_path / "damda.toml"
+    if before:
+        file.write_text(before, encoding="utf-8")
+    toml.put(file, CHOSEN, "2 cores")
+    text = file.read_text(encoding="utf-8")
+    kept = tomllib.loads(before)
+    assert tomllib.loads(text) == {**kept, "llama": {**kept.get("llama", {}), "kv": True, "speculation": "ngram"}}
+    assert "# damda bench, 2 cores: first words 30 times as early" in text
+    assert all(line in text for line in before.splitlines() if "kv" not in line)
+    toml.put(file, CHOSEN, "2 cores")
+    assert file.read_text(encoding="utf-8") == text, "a second time nothing changes"
+
+
+@pytest.mark.parametrize("before", ["llama = {model = 'm'}\n", "llama.model = 'm'\n", "[llama\n"])
+def test_a_file_that_cannot_be_added_to_stays(before: str, tmp_path: Path) -> None:
+    file = tmp_path / "damda.toml"
+    file.write_text(before)
+    with pytest.raises(ConfigError, match=r"llama.kv = true; llama.speculation = \"ngram\""):
+        toml.put(file, CHOSEN, "2 cores")
+    assert file.read_text() == before and list(tmp_path.iterdir()) == [file]
+
+
+# --- what is kept
+
+
+def test_a_run_goes_on_and_names_what_it_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAMDA_CACHE", str(tmp_path))
+    done: list[str] = []
+
+    def study(name: str, fails: bool = False) -> run.Study:
+        def measure(progress: Progress) -> list[Row]:
+            done.append(name)
+            if fails:
+                raise GeneratorError("no such architecture")
+            return [known(name, 1.0)]
+
+        return measure
+
+    studies = {"a": study("a"), "b": study("b", fails=True), "c": study("c")}
+    made = run.run("m", {"a": studies["a"], "b": studies["b"]}, 5, {}, "here", quiet)
+    assert [row["way"] for row in made.rows] == ["a"] and made.failed == {"b": "no such architecture"}
+    short = run.run("m", studies, 0, {}, "here", quiet)
+    assert short.left == ["a", "b", "c"], "what is whole is measured anew another time"
+    monkeypatch.setattr("damda.bench.run.time.monotonic", iter([0.0, 0.0, 99.0, 99.0]).__next__)
+    first = run.run("m", {"a": studies["a"], "c": studies["c"]}, 1, {}, "here", quiet)
+    assert [row["way"] for row in first.rows] == ["a"] and first.left == ["c"]
+    monkeypatch.undo()
+    monkeypatch.setenv("DAMDA_CACHE", str(tmp_path))
+    done.clear()
+    whole = run.run("m", {"a": studies["a"], "c": studies["c"]}, 5, {}, "here", quiet)
+    assert [row["way"] for row in whole.rows] == ["a", "c"] and done == ["c"]
+
+
+# --- the page
+
+
+def test_the_page_shows_everything_and_escapes_it() -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra measure")
+    rows = [spoken("copying", "none", 50), spoken("copying", "ngram", 80), known("<b>", 1.0)]
+    text = page.page(Measured("m<i>", "2 cores", rows, ["batching"], {"x": "no <room>"}), CHOSEN)
+    assert "m&lt;i&gt;" in text and "&lt;b&gt;" in text and "no &lt;room&gt;" in text and "<svg" in text
+    assert "80.0" in text and "batching: there was no time" in text and "llama.speculation" in text
+
+
+# --- a real model
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    path = smollm()
+    if path is None:
+        pytest.skip(MISSING)
+    return Subject(path, ["How is tea made?", "What is salt?"], ["The library opens at nine. " * 30], threads=1)
+
+
+def test_a_request_is_timed(subject: Subject) -> None:
+    made = engine(subject, context=256)
+    one = heard(made, subject.request("How is tea made?", 8, exactly=True))
+    assert one.written == 8 and 0 < one.first <= one.whole and one.read > 8 and one.cached == 0 and one.speed > 0
+    assert one.text == heard(made, subject.request("How is tea made?", 8, exactly=True)).text
+
+
+def test_a_known_beginning_is_not_read_again(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(single, "ROUNDS", 1)
+    rows = {row["way"]: row for row in single.prefixes(subject, quiet)}
+    assert rows["computed"]["read"] > 900 and rows["restored"]["read"] < 100 and rows["in memory"]["read"] < 100
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subject: Subject) -> None:
+    monkeypatch.setenv("DAMDA_LLAMA__THREADS", "1")
+    monkeypatch.setattr(single, "ROUNDS", 1)
+    monkeypatch.setattr(single, "_LONG", 8)
+    words = ["bench", "--model", str(subject.path), "--only", "speculation", "--quiet"]
+    done = CliRunner().invoke(app, [*words, "--json", "--report", str(tmp_path / "b.html")])
+    assert done.exit_code == 0, (done.output, done.exception)
+    found = json.loads(done.stdout)
+    assert {row["way"] for row in found["measured"]["rows"]} == {"none", "ngram"}
+    assert all(row["same"] for row in found["measured"]["rows"])
+    assert (tmp_path / "b.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ([], "no model"),
+        (["--model", "/nowhere/m.gguf"], "is no model"),
+        (["--model", "smollm2-135m", "--only", "magic"], "is no study"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(words: list[str], why: str, subject: Subject, tmp_path: Path) -> None:
+    (tmp_path / "damda.toml").write_text("")
+    done = CliRunner().invoke(app, ["bench", *words, "--config", str(tmp_path / "damda.toml")])
+    assert done.exit_code == 1 and why in str(done.exception)
