@@ -8,10 +8,12 @@ import httpx
 import pytest
 from test_llama import MISSING, smollm
 
+from damda import weights
 from damda.generate import prefix
 from damda.generate.llama import Llama
+from damda.generate.openvino import Openvino
 from damda.generate.remote import Remote
-from damda.settings import LlamaSettings, RemoteSettings
+from damda.settings import LlamaSettings, OpenvinoSettings, RemoteSettings
 from damda.types import Chunk, Completer, Delta, Hit, Message, Usage, Writer
 
 PASSAGE = "The library opens at nine. It closes at six."
@@ -67,12 +69,18 @@ def remote() -> Remote:
     return Remote(RemoteSettings(url="http://llm.test/v1", model="m"), transport=httpx.MockTransport(answer))
 
 
-@pytest.fixture(scope="module", params=["fake", "remote", "llama-write", "llama-quote", "llama-kv"])
+@pytest.fixture(scope="module", params=["fake", "remote", "llama-write", "llama-quote", "llama-kv", "openvino"])
 def generator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writer]:
     if request.param == "fake":
         yield Fake()
     elif request.param == "remote":
         yield remote()
+    elif request.param == "openvino":
+        pytest.importorskip("openvino_genai", reason="needs the extra openvino")
+        pulled = weights.gguf_path("smollm2-135m") or pytest.skip("needs `damda models pull smollm2-135m`")
+        openvino = Openvino(OpenvinoSettings(context=1024, threads=1, slots=2), path=pulled)
+        yield openvino
+        openvino.close()
     else:
         path = smollm()
         if path is None:

@@ -108,9 +108,9 @@ class RerankSettings(Section):
 class AnswerSettings(Section):
     """How an answer is made."""
 
-    generator: Literal["extract", "llama", "transformers", "remote"] = Field(
+    generator: Literal["extract", "llama", "openvino", "transformers", "remote"] = Field(
         default="extract",
-        description="extract: sentences of the documents; llama: a GGUF; transformers: a folder; remote: a URL",
+        description="extract: the documents' sentences; llama, openvino: a GGUF; transformers: a folder; remote: a URL",
     )
     passages: int = Field(default=5, ge=1, le=50, description="passages that the generator sees")
     quotes: int = Field(default=3, ge=1, le=20, description="most quotes of an extractive answer")
@@ -226,6 +226,30 @@ class TransformersSettings(Section):
     threads: int = Field(default=0, ge=0, description="0: as many as there are cores")
 
 
+class OpenvinoSettings(Section):
+    """A GGUF, or a folder of OpenVINO's own, in this process: fast at reading prompts and with many requests at once.
+    Extra openvino."""
+
+    model: str = Field(default="", description="a GGUF file, a name that `damda models` lists, or a folder of OpenVINO")
+    context: int = Field(default=4096, ge=256, description="tokens of prompt and answer together, for one request")
+    threads: int = Field(default=0, ge=0, description="0: as many as there are cores")
+    slots: int = Field(
+        default=8,
+        ge=1,
+        le=256,
+        description="requests worked on at once; each has memory for openvino.context tokens",
+    )
+    batch: int = Field(default=512, ge=16, description="tokens of all requests that are computed at once")
+    prefixes: bool = Field(
+        default=False, description="keep what was computed of prompts in memory, as long as it has room"
+    )
+    speculation: Literal["none", "ngram", "draft"] = Field(
+        default="none", description="guess ahead: ngram: what followed the same words before; draft: a smaller model"
+    )
+    draft: str = Field(default="", description="speculation draft: a smaller model with the same vocabulary")
+    guess: int = Field(default=5, ge=1, le=64, description="speculation: tokens of a guess, at most")
+
+
 class RemoteSettings(Section):
     """Any OpenAI-compatible chat endpoint."""
 
@@ -283,6 +307,7 @@ class Settings(Section):
     guard: GuardSettings = GuardSettings()
     llama: LlamaSettings = LlamaSettings()
     transformers: TransformersSettings = TransformersSettings()
+    openvino: OpenvinoSettings = OpenvinoSettings()
     remote: RemoteSettings = RemoteSettings()
     serve: ServeSettings = ServeSettings()
     trace: TraceSettings = TraceSettings()

@@ -215,7 +215,7 @@ def make_generator(
             quoter = Llama(llama, kv_folder=models.kv_folder(settings))
             writer = Each(quoter, settings.llama.each) if settings.llama.each else quoter
         return Gated(writer, reader, threshold=settings.answer.threshold)
-    if settings.answer.generator == "transformers":
+    if settings.answer.generator in ("openvino", "transformers"):
         return Gated(writer or models.make_writer(settings), reader, threshold=settings.answer.threshold)
     return Extract(reader, quotes=settings.answer.quotes, threshold=settings.answer.threshold)
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from math import inf
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from damda import adopted, hub, manifest, weights
 from damda.config import value_of
@@ -155,7 +155,7 @@ REMOTE_SLOTS = 32
 def slots_of(settings: Settings) -> int:
     """How many answers the settings' generator makes at once; more requests than that only wait for one another.
 
-    extract: one a core, as it computes in this process; llama: ``llama.slots``; transformers: one; remote:
+    extract: one a core, as it computes in this process; llama, openvino: their ``slots``; transformers: one; remote:
     `REMOTE_SLOTS`.
     ``serve.answers`` overrides all of them.
     """
@@ -163,7 +163,8 @@ def slots_of(settings: Settings) -> int:
         return settings.serve.answers
     if settings.answer.generator == "remote":
         return REMOTE_SLOTS
-    return {"llama": settings.llama.slots, "transformers": 1}.get(settings.answer.generator, cores())
+    known = {"llama": settings.llama.slots, "openvino": settings.openvino.slots, "transformers": 1}
+    return known.get(settings.answer.generator, cores())
 
 
 def make_writer(settings: Settings) -> Writer:
@@ -181,20 +182,29 @@ def make_writer(settings: Settings) -> Writer:
 
         llama = settings.llama.model_copy(update={"model": weights.gguf(settings.llama.model), "mode": "write"})
         return Llama(llama, kv_folder=kv_folder(settings))
+    if settings.answer.generator == "openvino":
+        from damda.generate.openvino import Openvino
+
+        draft = Path(weights.gguf(settings.openvino.draft)) if settings.openvino.draft else None
+        path = Path(weights.gguf(settings.openvino.model)) if settings.openvino.model else None
+        return Openvino(settings.openvino, path=path, draft=draft)
     if settings.answer.generator == "transformers":
         from damda.generate.transformer import Transformer
 
         return Transformer(settings.transformers)
-    raise ConfigError(
-        f"answer.generator {settings.answer.generator!r} is no language model; llama, transformers and remote are"
-    )
+    raise ConfigError(f"answer.generator {settings.answer.generator!r} is no language model; {_MODELS} are")
+
+
+_KINDS: Final = ("remote", "llama", "openvino", "transformers")
+_MODELS = f"{', '.join(_KINDS[1:])} and {_KINDS[0]}"
+"""Generators that are language models; the first that is set is the bare one where ``extract`` answers."""
 
 
 def bare(settings: Settings) -> tuple[Writer | None, str]:
     """The bare language model and its name: the generator's where it is one, else any that is set."""
     kind = settings.answer.generator
     if kind == "extract":
-        kind = next((name for name in ("remote", "llama", "transformers") if _named(settings, name)), kind)
+        kind = next((name for name in _KINDS if _named(settings, name)), kind)
     if kind == "extract":
         return None, ""
     chosen = settings.model_copy(update={"answer": settings.answer.model_copy(update={"generator": kind})})
@@ -205,7 +215,7 @@ def _named(settings: Settings, kind: str) -> str:
     """What a kind of language model is set to; "": nothing."""
     if kind == "remote":
         return settings.remote.url
-    return Path(settings.llama.model if kind == "llama" else settings.transformers.model).stem
+    return Path(getattr(settings, kind).model).stem
 
 
 def elsewhere(settings: Settings, model: str) -> Writer:
@@ -281,18 +291,18 @@ def make_judge(given: str, settings: Settings, use: str = "judge with") -> Gener
     """A language model that grades answers, or that teaches.
 
     Args:
-        given: llama, transformers or remote, as their settings say; llama:MODEL and so on for another model than
-            theirs.
+        given: llama, openvino, transformers or remote, as their settings say; llama:MODEL and so on for another model
+            than theirs.
         use: what it is for, in an error's words.
 
     Raises:
         ConfigError: it is neither.
     """
     name, _, model = given.partition(":")
-    if name not in ("llama", "transformers", "remote"):
+    if name not in _KINDS:
         raise ConfigError(
-            f"{given!r} is no language model to {use}; give llama, transformers or remote, or one of them with "
-            "a model, as in llama:MODEL"
+            f"{given!r} is no language model to {use}; give {_MODELS.replace(' and ', ' or ')}, or one of them with a "
+            "model, as in llama:MODEL"
         )
     changed: dict[str, Any] = {"answer": settings.answer.model_copy(update={"generator": name})}
     if model:

@@ -33,7 +33,9 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Machine-readable output 
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
 VerboseFlag = Annotated[bool, typer.Option("--verbose", "-v", help="Say more: times, skipped files, scores.")]
 ModeFlag = Annotated[str | None, typer.Option("--mode", help="hybrid, bm25, dense, rrf, convex or rerank.")]
-GeneratorFlag = Annotated[str | None, typer.Option("--generator", "-g", help="extract, llama, transformers or remote.")]
+GeneratorFlag = Annotated[
+    str | None, typer.Option("--generator", "-g", help="extract, llama, openvino, transformers or remote.")
+]
 SourceFlag = Annotated[str | None, typer.Option("--source", help="Only this file (path below the folder).")]
 GlobFlag = Annotated[str | None, typer.Option("--glob", help="Only files that match, e.g. '인사/**'.")]
 CacheFlag = Annotated[

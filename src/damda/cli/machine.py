@@ -9,6 +9,7 @@ from damda.cli.app import ConfigFlag, JsonFlag, QuietFlag, SetFlag, app, flags
 
 _EXTRAS = {
     "llama": "xllamacpp",
+    "openvino": "openvino_genai",
     "hub": "huggingface_hub",
     "measure": "ir_measures",
     "lab": "gensim",

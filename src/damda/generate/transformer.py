@@ -19,12 +19,12 @@ from typing import Any, Literal
 
 from damda import pretrained
 from damda.errors import ConfigError, GeneratorError, MissingExtra, WeightsError
-from damda.generate import fewshot, fitting
 from damda.generate.engine import SEED, cores
+from damda.generate.local import Local
 from damda.generate.shared import shared
-from damda.generate.thinking import HideThinking
+from damda.generate.text import Text
 from damda.settings import TransformersSettings
-from damda.types import NOT_FOUND, Delta, Hit, Message, Usage
+from damda.types import Delta, Usage
 
 PACKAGES = {"bitsandbytes": "bitsandbytes", "compressed-tensors": "compressed_tensors"}
 """A quantised folder's method, as its config names it -> the package that loads it."""
@@ -73,7 +73,8 @@ class Loaded:
             raise WeightsError(f"{folder} can't be loaded: {str(error).splitlines()[0]}") from error
         positions = getattr(self.model.config, "max_position_embeddings", None)
         self.context: int = min(context, positions or context)
-        self.chats = bool(self.tokenizer.chat_template)
+        self.chats: bool = bool(self.tokenizer.chat_template)
+        self._name = folder.name
         self.lock = Lock()
 
     def count(self, request: Mapping[str, object]) -> int:
@@ -94,13 +95,26 @@ class Loaded:
         )
         return [int(token) for token in read["input_ids"]]
 
-    def run(self, tokens: Sequence[int], *, most: int, temperature: float, stop: Sequence[str]) -> Iterator[Delta]:
-        """Text that goes on from tokens, as it comes; the last Delta says how it ended. To be called with ``lock``
-        held."""
+    def run(
+        self, request: Mapping[str, object], *, most: int, temperature: float, stop: Sequence[str]
+    ) -> Iterator[Delta]:
+        """See ``local.Loaded``.
+
+        Raises:
+            GeneratorError: the model fails.
+        """
+        with self.lock:
+            try:
+                yield from self._run(self.tokens(request), most, temperature, stop)
+            except RuntimeError as error:  # torch's only kind
+                raise GeneratorError(f"{self._name} failed: {str(error).splitlines()[0]}") from error
+
+    def _run(self, tokens: Sequence[int], most: int, temperature: float, stop: Sequence[str]) -> Iterator[Delta]:
         import torch
 
         drawn = torch.Generator().manual_seed(SEED)
-        ends, text, cache, fed = self._ends(), _Text(self.tokenizer, stop), self.cache(), tokens
+        ends, cache, fed = self._ends(), self.cache(), tokens
+        text = Text(lambda read: str(self.tokenizer.decode(read, skip_special_tokens=True)), stop)
         finish: Literal["stop", "length"] = "length"
         for _ in range(most):
             token = _pick(self.read(fed, cache)[-1], temperature, drawn)
@@ -140,37 +154,6 @@ class Loaded:
         return {int(end) for end in (*ends, self.tokenizer.eos_token_id) if end is not None}
 
 
-class _Text:
-    """Tokens -> text, given out as soon as no stop can begin in it."""
-
-    def __init__(self, tokenizer: Any, stop: Sequence[str]) -> None:  # noqa: ANN401  transformers' tokenizer
-        self._tokenizer, self._stop = tokenizer, [end for end in stop if end]
-        self._read: list[int] = []
-        self._whole, self._given = "", 0
-        self.tokens, self.stopped = 0, False
-
-    def add(self, token: int) -> str:
-        """Text that can be shown now."""
-        self._read.append(token)
-        self._whole = self._tokenizer.decode(self._read, skip_special_tokens=True)
-        found = [at for end in self._stop if (at := self._whole.find(end)) >= 0]
-        if found:
-            self.stopped, self._whole = True, self._whole[: min(found)]
-            return self.rest()
-        held = max((len(end) - 1 for end in self._stop), default=0)
-        # A token may end inside a character; the rest of it changes what stands there now.
-        return self._give(len(self._whole) - held) if not self._whole.endswith("\ufffd") else ""
-
-    def rest(self) -> str:
-        """What was held back."""
-        return self._give(len(self._whole))
-
-    def _give(self, end: int) -> str:
-        end = max(self._given, end)
-        piece, self._given = self._whole[self._given : end], end
-        return piece
-
-
 def _pick(logits: Any, temperature: float, drawn: Any) -> int:  # noqa: ANN401  torch's tensor and generator
     if not temperature:
         return int(logits.argmax())
@@ -179,10 +162,8 @@ def _pick(logits: Any, temperature: float, drawn: Any) -> int:  # noqa: ANN401  
     return int(torch.multinomial(torch.softmax(logits / temperature, -1), 1, generator=drawn))
 
 
-class Transformer:
+class Transformer(Local[Loaded]):
     """A Generator and Completer over a folder of transformers, one answer at a time; others wait.
-
-    Cheap to make: the weights load at the first ``stream()`` or ``complete()``.
 
     Args:
         folder: None: ``settings.model`` is one itself.
@@ -199,78 +180,13 @@ class Transformer:
             raise ConfigError("transformers.model is not set: give a folder that `damda compress` has made, or another")
         self._folder = (folder or Path(settings.model).expanduser()).absolute()
         pretrained.check(self._folder)
-        self._id = f"transformers:{self._folder.name}:{pretrained.fingerprint(self._folder)}"
-        key = (self._id, self._folder, settings.context, settings.threads)
+        name = f"transformers:{self._folder.name}:{pretrained.fingerprint(self._folder)}"
+        key = (name, self._folder, settings.context, settings.threads)
         load = partial(Loaded, self._folder, context=settings.context, threads=settings.threads)
-        self._weights = shared(key, load)
+        super().__init__(name, shared(key, load))
 
     def __repr__(self) -> str:
         return f"Transformer({str(self._folder)!r})"
-
-    @property
-    def id(self) -> str:
-        """The folder's name, and a hash of its config and of its weights' sizes and edges."""
-        return self._id
-
-    def close(self) -> None:
-        """Gives the memory back once what runs has ended; the next ``stream()`` loads again."""
-        self._weights.drop()
-
-    def stream(
-        self,
-        messages: Sequence[Message],
-        *,
-        passages: Sequence[Hit] = (),
-        max_tokens: int = 512,
-        temperature: float = 0.0,
-        stop: Sequence[str] = (),
-    ) -> Iterator[Delta]:
-        """See ``Generator``. Passages that the context has no room for are left out whole, the last ones first.
-
-        Raises:
-            GeneratorError: the model fails, or the prompt does not fit even with one passage.
-            WeightsError: the folder can't be loaded.
-        """
-        loaded = self._weights.get()
-        request, _ = fitting.fit(loaded, messages, passages, chats=loaded.chats, quote=False, max_tokens=max_tokens)
-        if loaded.chats:
-            yield from _shown(self._run(loaded, request, max_tokens, temperature, stop))
-            return
-        deltas = [*self._run(loaded, request, max_tokens, temperature, [*stop, fewshot.STOP])]
-        said = "".join(delta.text for delta in deltas).strip()
-        yield Delta(NOT_FOUND if not said or said.rstrip(".") == fewshot.ABSENT else said)
-        yield deltas[-1]
-
-    def complete(
-        self, prompt: str, *, max_tokens: int = 512, temperature: float = 0.0, stop: Sequence[str] = ()
-    ) -> Iterator[Delta]:
-        """See ``Completer``.
-
-        Raises:
-            GeneratorError, WeightsError: as in `stream`.
-        """
-        loaded = self._weights.get()
-        yield from self._run(loaded, fitting.fit_prompt(loaded, prompt, max_tokens), max_tokens, temperature, stop)
-
-    def _run(
-        self, loaded: Loaded, request: Mapping[str, object], most: int, temperature: float, stop: Sequence[str]
-    ) -> Iterator[Delta]:
-        with loaded.lock:
-            try:
-                yield from loaded.run(loaded.tokens(request), most=most, temperature=temperature, stop=stop)
-            except RuntimeError as error:  # torch's only kind
-                raise GeneratorError(f"{self._folder.name} failed: {str(error).splitlines()[0]}") from error
-
-
-def _shown(deltas: Iterator[Delta]) -> Iterator[Delta]:
-    thinking = HideThinking()
-    for delta in deltas:
-        if delta.finish:
-            if text := thinking.rest():
-                yield Delta(text)
-            yield delta
-        elif text := thinking.feed(delta.text):
-            yield Delta(text)
 
 
 def require() -> None:

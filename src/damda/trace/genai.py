@@ -306,8 +306,8 @@ def _model(id: str) -> Mapping[str, Value]:
         return facts | ({"server.port": int(digits)} if digits.isdecimal() else {})
     if how == "llama":
         return {PROVIDER: "llama.cpp", MODEL: rest.partition(":")[0]}
-    if how == "transformers":
-        return {PROVIDER: "transformers", MODEL: rest.partition(":")[0]}
+    if how in ("openvino", "transformers"):
+        return {PROVIDER: how, MODEL: rest.partition(":")[0]}
     return {PROVIDER: "damda", MODEL: id.partition("(")[0]}
 
 

@@ -1,0 +1,55 @@
+"""Text from a model that OpenVINO runs in this process.
+
+Knows: the settings of it. Does not know: its pipeline (``paged``), what is asked (``local``).
+"""
+
+from functools import partial
+from pathlib import Path
+
+from damda.errors import ConfigError, WeightsError
+from damda.generate import gguf
+from damda.generate.local import Local
+from damda.generate.paged import Paged, Shape, Ways, require
+from damda.generate.shared import shared
+from damda.settings import OpenvinoSettings
+
+
+class Openvino(Local[Paged]):
+    """A Generator and Completer, ``settings.slots`` answers at a time.
+
+    Args:
+        path: a GGUF, or a folder of OpenVINO's own, where ``settings.model`` was found.
+        draft: the smaller model, likewise.
+
+    Raises:
+        MissingExtra: openvino-genai is not installed.
+        ConfigError: no model is set, or settings contradict one another.
+        WeightsError: the file is missing or no model.
+    """
+
+    def __init__(self, settings: OpenvinoSettings, *, path: Path | None = None, draft: Path | None = None) -> None:
+        require()
+        if path is None and not settings.model:
+            raise ConfigError("openvino.model is not set: give a GGUF file, or a name that `damda models` lists")
+        path = path or Path(settings.model).expanduser()
+        draft = draft or (Path(settings.draft).expanduser() if settings.draft else None)
+        if (settings.speculation == "draft") != bool(draft):
+            raise ConfigError('openvino.draft and openvino.speculation = "draft" go together: set both or neither')
+        name = f"openvino:{path.name}:{_fingerprint(path)}"
+        shape = Shape(settings.context, settings.slots, settings.batch, settings.threads)
+        ways = Ways(settings.prefixes, settings.speculation, settings.guess, draft)
+        key = (name, path.absolute(), shape, ways)
+        super().__init__(name, shared(key, partial(Paged, path, shape, ways)))
+        self._path = path
+
+    def __repr__(self) -> str:
+        return f"Openvino({str(self._path)!r})"
+
+
+def _fingerprint(path: Path) -> str:
+    if path.is_dir():
+        weights = path / "openvino_model.bin"
+        if not weights.is_file():
+            raise WeightsError(f"{path} is no folder of OpenVINO (openvino_model.bin is missing): give that, or a GGUF")
+        return f"{weights.stat().st_size:x}"
+    return gguf.fingerprint(path)

@@ -1,0 +1,114 @@
+"""OpenVINO as an engine: what it reads, what its techniques change, what is said of what it can't."""
+
+import importlib.util
+import threading
+from pathlib import Path
+
+import pytest
+
+from damda import weights
+from damda.assemble import models
+from damda.config import load
+from damda.errors import ConfigError, MissingExtra, WeightsError
+from damda.generate.openvino import Openvino
+from damda.settings import OpenvinoSettings
+from damda.types import Delta, Message
+
+ASKED = [
+    Message("system", "Answer from the passage.\n\n[1] \nThe library opens at nine and closes at six."),
+    Message("user", "Copy the passage word for word."),
+]
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(MissingExtra, match="openvino"):
+        Openvino(OpenvinoSettings(model="m.gguf"))
+
+
+needs = pytest.mark.skipif(importlib.util.find_spec("openvino_genai") is None, reason="needs the extra openvino")
+
+
+@pytest.fixture(scope="module")
+def path() -> Path:
+    return weights.gguf_path("smollm2-135m") or pytest.skip("needs `damda models pull smollm2-135m`")
+
+
+def made(path: Path, **given: object) -> Openvino:
+    settings = {"context": 512, "threads": 1, "slots": 4, **given}
+    return Openvino(OpenvinoSettings.model_validate(settings), path=path)
+
+
+def said(writer: Openvino, most: int = 16) -> str:
+    return "".join(delta.text for delta in writer.stream(ASKED, max_tokens=most))
+
+
+@needs
+def test_it_answers_and_ends(path: Path) -> None:
+    writer = made(path)
+    asked = [Message("user", "What is the capital of France? Answer in one sentence.")]
+    deltas = list(writer.stream(asked, max_tokens=32))
+    assert "Paris" in "".join(delta.text for delta in deltas) and deltas[-1].finish == "stop"
+    assert deltas[-1].usage is not None and deltas[-1].usage.prompt_tokens > 20
+    stopped = list(writer.stream(asked, max_tokens=32, stop=["Paris"]))
+    assert "Paris" not in "".join(delta.text for delta in stopped) and stopped[-1].finish == "stop"
+    warm = [said_with(writer, 0.9) for _ in range(2)]
+    assert warm[0] == warm[1], "the seed is fixed"
+    writer.close()
+
+
+def said_with(writer: Openvino, temperature: float) -> list[Delta]:
+    return list(writer.stream(ASKED, max_tokens=8, temperature=temperature))
+
+
+@needs
+def test_many_at_once_and_some_given_up(path: Path) -> None:
+    writer = made(path, slots=2)
+    alone = said(writer, 24)
+    found: list[str] = []
+
+    def ask(early: bool) -> None:
+        stream = writer.stream(ASKED, max_tokens=24)
+        if early:
+            next(stream)
+            stream.close()  # type: ignore[attr-defined]
+        else:
+            found.append("".join(delta.text for delta in stream))
+
+    threads = [threading.Thread(target=ask, args=(n % 3 == 0,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert found == [alone] * 4
+    writer.close()
+
+
+@needs
+@pytest.mark.parametrize("given", [{"prefixes": True}, {"speculation": "ngram"}], ids=str)
+def test_what_only_makes_it_faster_changes_no_word(given: dict[str, object], path: Path) -> None:
+    usual, faster = made(path), made(path, **given)
+    text = said(usual)
+    assert text and [said(faster), said(faster)] == [text, text]
+    usual.close()
+    faster.close()
+
+
+@needs
+def test_what_it_does_not_read_is_named() -> None:
+    path = weights.gguf_path("gemma3-270m") or pytest.skip("needs `damda models pull gemma3-270m`")
+    with pytest.raises(WeightsError, match=r'architecture gemma3\).*answer.generator = "llama" does'):
+        said(made(path))
+
+
+@needs
+def test_settings(path: Path, tmp_path: Path) -> None:
+    settings = load(flags={"answer.generator": "openvino", "openvino.model": str(path), "openvino.slots": 3}, env={})
+    assert models.slots_of(settings) == 3 and models.make_writer(settings).id.startswith("openvino:smollm2-135m.gguf:")
+    assert models.make_judge(f"openvino:{path}", settings).id.startswith("openvino:")
+    with pytest.raises(ConfigError, match="not set"):
+        Openvino(OpenvinoSettings())
+    with pytest.raises(ConfigError, match="go together"):
+        made(path, speculation="draft")
+    with pytest.raises(WeightsError, match=r"openvino_model\.bin is missing"):
+        made(tmp_path)
