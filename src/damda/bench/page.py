@@ -24,6 +24,7 @@ _WRITTEN: dict[str, tuple[str, Callable[[Any], str]]] = {
     "whole95": ("95th percentile", lambda value: f"{value:.2f}"),
     "wasted": ("slots wasted", lambda value: f"{value:.0%}"),
     "acceptance": ("guesses taken", lambda value: "–" if value is None else f"{value:.0%}"),
+    "load": ("loaded in, s", lambda value: f"{value:.2f}"),
     "read": ("tokens read", lambda value: f"{value:,.0f}"),
     "seconds": ("seconds", lambda value: f"{value:.3f}"),
     "kernels": ("kernels", lambda value: f"{value:,}"),

@@ -35,7 +35,7 @@ def bench(
         list[str] | None,
         typer.Option(
             "--only",
-            help="speculation, flash attention, packed cache, prefixes, kernel fusion or batching. Repeatable.",
+            help="Of: speculation, flash attention, packed cache, prefixes, kernel fusion, batching, engines.",
         ),
     ] = None,
     minutes: Annotated[
