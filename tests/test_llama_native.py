@@ -52,6 +52,22 @@ def test_perplexity_is_llama_cpps(name: str, language: str) -> None:
     assert math.exp(sum(losses) / len(losses)) == pytest.approx(PUBLISHED[name][language], rel=2e-3)
 
 
+def test_positions_are_scaled() -> None:
+    """Twice as near to one another as they were learnt: close to the truth, and not the same; 1 changes nothing."""
+    assert PATH
+    losses = {}
+    for rope, factor in (("none", 1.0), ("linear", 1.0), ("linear", 2.0), ("yarn", 2.0)):
+        scaled = Native(PATH, context=256, threads=1, rope=rope, factor=factor, trained=8192)
+        ids = scaled.tokens("The library opens at nine and closes at six. " * 4)
+        scaled.read(ids, [False] * (len(ids) - 1) + [True])
+        losses[rope, factor] = np.array(scaled.logits(len(ids) - 1))
+        scaled.close()
+    usual = losses["none", 1.0]
+    assert np.array_equal(losses["linear", 1.0], usual)
+    for key in (("linear", 2.0), ("yarn", 2.0)):
+        assert not np.allclose(losses[key], usual, atol=1e-3) and np.corrcoef(losses[key], usual)[0, 1] > 0.8
+
+
 def test_reading_in_parts_is_reading_at_once(model: Native) -> None:
     ids = model.tokens("The library opens at nine and closes at six. " * 4)
     model.forget()

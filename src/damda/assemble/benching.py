@@ -7,7 +7,7 @@ from pathlib import Path
 from damda import weights
 from damda.assemble import models
 from damda.assemble.compressing import built_in_texts, documents_of
-from damda.bench import batching, engines, single
+from damda.bench import batching, engines, positions, single
 from damda.bench.fusion import fusion
 from damda.bench.run import Study
 from damda.bench.subject import Row, Subject
@@ -73,6 +73,7 @@ def studies(of: Subject, only: Sequence[str], settings: Settings, progress: Prog
         found["kernel fusion"] = fused
     found["batching"] = partial(batching.batching, of)
     found["engines"] = partial(engines.side_by_side, of)
+    found["positions"] = partial(positions.positions, of)
     if unknown := sorted(set(only) - set(found)):
         raise ConfigError(f"{unknown[0]!r} is no study: give {', '.join(found)}")
     return {name: study for name, study in found.items() if not only or name in only}

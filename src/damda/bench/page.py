@@ -25,6 +25,7 @@ _WRITTEN: dict[str, tuple[str, Callable[[Any], str]]] = {
     "wasted": ("slots wasted", lambda value: f"{value:.0%}"),
     "acceptance": ("guesses taken", lambda value: "–" if value is None else f"{value:.0%}"),
     "load": ("loaded in, s", lambda value: f"{value:.2f}"),
+    "perplexity": ("perplexity", lambda value: f"{value:,.2f}"),
     "read": ("tokens read", lambda value: f"{value:,.0f}"),
     "seconds": ("seconds", lambda value: f"{value:.3f}"),
     "kernels": ("kernels", lambda value: f"{value:,}"),
@@ -34,7 +35,7 @@ _WRITTEN: dict[str, tuple[str, Callable[[Any], str]]] = {
 }
 """Figure -> heading, and how it is written."""
 
-_PLOTTED = ("tokens_per_second", "throughput", "first", "seconds")
+_PLOTTED = ("tokens_per_second", "throughput", "first", "seconds", "perplexity")
 """The first of these that a study has is drawn."""
 
 

@@ -35,7 +35,8 @@ def bench(
         list[str] | None,
         typer.Option(
             "--only",
-            help="Of: speculation, flash attention, packed cache, prefixes, kernel fusion, batching, engines.",
+            help="speculation, flash attention, packed cache, prefixes, kernel fusion, batching, engines or "
+            "positions. Repeatable.",
         ),
     ] = None,
     minutes: Annotated[

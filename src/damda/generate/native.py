@@ -96,6 +96,12 @@ _CALLS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }
 """What they return, what they take. Source: llama.h."""
 
+_ROPE, _SCALE = 1, 1
+"""Where ``rope_scaling_type`` stands among the kinds, and ``rope_freq_scale`` among the numbers after it."""
+
+_ROPES = {"linear": 1, "yarn": 2}
+"""``llama_rope_scaling_type``."""
+
 _DEFAULTS = {"n_ctx": 512, "n_batch": 2048, "n_ubatch": 512, "n_seq_max": 1, "type_k": 1, "type_v": 1}
 
 
@@ -152,13 +158,25 @@ class Native:
         context: tokens of each request.
         requests: how many at once.
         threads: 0 for one a core.
+        rope, factor: how positions are scaled, "none", "linear" or "yarn", and by how much.
+        trained: tokens that the model was trained for, where they are scaled.
 
     Raises:
         MissingExtra: xllamacpp is not installed.
         GeneratorError: it is of another version, or can't load the file.
     """
 
-    def __init__(self, path: Path, *, context: int, requests: int = 1, threads: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        context: int,
+        requests: int = 1,
+        threads: int = 0,
+        rope: str = "none",
+        factor: float = 1,
+        trained: int = 0,
+    ) -> None:
         self._library, self._model, self._context = _llama(), None, None
         self._model = self._library.llama_model_load_from_file(
             str(path).encode(), self._library.llama_model_default_params()
@@ -171,6 +189,9 @@ class Native:
         params.n_ctx, params.n_seq_max = context * requests, requests
         params.n_batch = params.n_ubatch = max(512, requests)
         params.n_threads = params.n_threads_batch = threads or cores()
+        if rope != "none":
+            params.kinds[_ROPE], params.rope[_SCALE] = _ROPES[rope], 1 / factor
+            params.yarn_orig_ctx = trained
         self._context = self._library.llama_init_from_model(self._model, params)
         if not self._context:
             self.close()
