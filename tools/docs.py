@@ -21,6 +21,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any, Literal, get_args, get_origin
 
+import bench_tables
 import compress_tables
 import distill_tables
 import peer_tables
@@ -408,6 +409,7 @@ def pages() -> dict[Path, str]:
     tables[ROOT / "docs" / "serving.md"] = serve_tables.tables(RESULTS, table)
     tables[ROOT / "docs" / "compressing.md"] = compress_tables.tables(RESULTS, table)
     tables[ROOT / "docs" / "distilling.md"] = distill_tables.tables(RESULTS, table)
+    tables[ROOT / "docs" / "engines.md"] = bench_tables.tables(RESULTS, table)
     tables[ROOT / "docs" / "planning.md"] = plan_tables.tables(RESULTS, table)
     tables[ROOT / "docs" / "tuning.md"] = tune_tables.tables(RESULTS, table)
     made = {path: with_numbers(path.read_text(encoding="utf-8"), text) for path, text in tables.items()}
