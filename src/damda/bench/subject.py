@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from damda.errors import GeneratorError
 from damda.generate import gguf, wire
 from damda.generate.engine import Engine
 from damda.generate.techniques import Techniques
@@ -118,6 +119,9 @@ def heard(engine: Engine, request: Mapping[str, object], send: Callable[..., Non
 
     Args:
         send: instead of ``engine.run``, with its arguments.
+
+    Raises:
+        GeneratorError: llama.cpp refused the request, or failed.
     """
     chunks: list[object] = []
     begun = time.perf_counter()
@@ -135,6 +139,8 @@ def heard(engine: Engine, request: Mapping[str, object], send: Callable[..., Non
         (send or engine.run)(request, hear)
     whole = time.perf_counter() - begun
     pieces = [said for said in map(wire.piece, chunks) if said]
+    if error := next((said.error for said in pieces if said.error), ""):
+        raise GeneratorError(f"llama.cpp failed: {error}")
     times = next((found for chunk in reversed(chunks) if isinstance(found := wire.at(chunk, "timings"), dict)), {})
     return Heard(
         "".join(said.text for said in pieces),

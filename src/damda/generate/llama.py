@@ -166,7 +166,8 @@ class Llama:
         if not choice:
             return None
         engine, chats, prefixes = self._weights.get()
-        request, kept = fitting.fit(engine, messages, [hit], chats=chats, quote=True, max_tokens=max_tokens)
+        # What it is told is what it may have been taught with; that it must copy, the grammar sees to.
+        request, kept = fitting.fit(engine, messages, [hit], chats=chats, quote=False, max_tokens=max_tokens)
         request |= {"max_tokens": max_tokens, "temperature": 0.0, "stop": [] if chats else [fewshot.STOP]}
         request |= {"logprobs": True, "top_logprobs": PLACES} if chats else {"logprobs": PLACES}
         request["grammar"] = quoting.grammar(choice, "", line=not chats)
