@@ -32,8 +32,9 @@ def spoken(task: str, way: str, speed: float, same: bool = True) -> Row:
     }
 
 
-def known(way: str, first: float) -> Row:
-    return {"study": "prefixes", "task": "1,000 tokens that are known", "way": way, "first": first, "read": 9}
+def known(way: str, first: float, same: bool = True) -> Row:
+    named = {"study": "prefixes", "task": "1,000 tokens that are known", "way": way}
+    return {**named, "first": first, "read": 9, "same": same}
 
 
 def read(task: str, way: str, first: float) -> Row:
@@ -60,6 +61,7 @@ def read(task: str, way: str, first: float) -> Row:
         ),
         ([known("computed", 2.0), known("in memory", 0.1), known("restored", 0.1)], {"llama.kv": True}),
         ([known("computed", 2.0), known("in memory", 0.1), known("restored", 1.5)], {}),
+        ([known("computed", 2.0), known("in memory", 0.1), known("restored", 0.1, same=False)], {}),
         ([read("256", "on", 2.0), read("256", "off", 1.0)], {"llama.flash_attention": "off"}),
         ([read("256", "on", 2.0), read("256", "off", 1.0), read("1024", "on", 1), read("1024", "off", 2)], {}),
     ],
@@ -106,6 +108,22 @@ def test_a_file_that_cannot_be_added_to_stays(before: str, tmp_path: Path) -> No
     assert file.read_text() == before and list(tmp_path.iterdir()) == [file]
 
 
+def test_what_would_stop_damda_is_not_written(tmp_path: Path) -> None:
+    file = tmp_path / "damda.toml"
+    file.write_text("[llama]\ncache = 'q8_0'\n")
+    with pytest.raises(ConfigError, match="stays as it is: .*needs flash attention"):
+        toml.put(file, [Choice("llama.flash_attention", "off", "faster")], "2 cores")
+    assert "flash" not in file.read_text() and list(tmp_path.iterdir()) == [file]
+
+
+def test_a_smaller_model_is_named() -> None:
+    rows = [spoken("copying", "none", 50), spoken("copying", "draft", 80)]
+    assert {c.key: c.value for c in choose.choices(rows, "s.gguf")} == {
+        "llama.speculation": "draft",
+        "llama.draft": "s.gguf",
+    }
+
+
 # --- what is kept
 
 
@@ -123,17 +141,19 @@ def test_a_run_goes_on_and_names_what_it_left(tmp_path: Path, monkeypatch: pytes
         return measure
 
     studies = {"a": study("a"), "b": study("b", fails=True), "c": study("c")}
-    made = run.run("m", {"a": studies["a"], "b": studies["b"]}, 5, {}, "here", quiet)
+    made, kept = run.run("m", {"a": studies["a"], "b": studies["b"]}, 5, {}, "here", quiet)
     assert [row["way"] for row in made.rows] == ["a"] and made.failed == {"b": "no such architecture"}
-    short = run.run("m", studies, 0, {}, "here", quiet)
-    assert short.left == ["a", "b", "c"], "what is whole is measured anew another time"
-    monkeypatch.setattr("damda.bench.run.time.monotonic", iter([0.0, 0.0, 99.0, 99.0]).__next__)
-    first = run.run("m", {"a": studies["a"], "c": studies["c"]}, 1, {}, "here", quiet)
+    again, _ = run.run("m", {"a": studies["a"]}, 0, {}, "here", quiet)
+    assert [row["way"] for row in again.rows] == ["a"] and done == ["a", "b"], "kept until it was shown"
+    kept.done()
+    short, _ = run.run("m", studies, 0, {}, "here", quiet)
+    assert short.left == ["a", "b", "c"], "what was shown is measured anew another time"
+    with monkeypatch.context() as patched:
+        patched.setattr("damda.bench.run.time.monotonic", iter([0.0, 0.0, 99.0, 99.0]).__next__)
+        first, _ = run.run("m", {"a": studies["a"], "c": studies["c"]}, 1, {}, "here", quiet)
     assert [row["way"] for row in first.rows] == ["a"] and first.left == ["c"]
-    monkeypatch.undo()
-    monkeypatch.setenv("DAMDA_CACHE", str(tmp_path))
     done.clear()
-    whole = run.run("m", {"a": studies["a"], "c": studies["c"]}, 5, {}, "here", quiet)
+    whole, _ = run.run("m", {"a": studies["a"], "c": studies["c"]}, 5, {}, "here", quiet)
     assert [row["way"] for row in whole.rows] == ["a", "c"] and done == ["c"]
 
 
@@ -170,6 +190,7 @@ def test_a_known_beginning_is_not_read_again(subject: Subject, monkeypatch: pyte
     monkeypatch.setattr(single, "ROUNDS", 1)
     rows = {row["way"]: row for row in single.prefixes(subject, quiet)}
     assert rows["computed"]["read"] > 900 and rows["restored"]["read"] < 100 and rows["in memory"]["read"] < 100
+    assert rows["restored"]["same"]
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subject: Subject) -> None:
@@ -191,6 +212,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subject: S
         ([], "no model"),
         (["--model", "/nowhere/m.gguf"], "is no model"),
         (["--model", "smollm2-135m", "--only", "magic"], "is no study"),
+        (["--model", "smollm2-135m", "--report", "/nowhere/at/all.html"], "does not exist"),
     ],
 )
 def test_what_cannot_be_measured_is_said(words: list[str], why: str, subject: Subject, tmp_path: Path) -> None:

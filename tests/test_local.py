@@ -228,7 +228,7 @@ def test_a_service_that_ends_in_the_middle(root: Path) -> None:
         while b'"recall"' not in sock.recv(65536):
             pass
         head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-        piece = b'data: {"text": "Fifteen"}\n\n'
+        piece = b'data: {"type": "refreshed", "report": {"skipped": [], "failed": []}}\n\ndata: {"text": "Fifteen"}\n\n'
         sock.sendall(head + f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
         sock.close()
 
@@ -244,7 +244,35 @@ def test_a_models_error_is_told(root: Path) -> None:
     settings = {**WRITER, "serve.rescan": 0}
     with Child(root, settings), through(root) as client:
         answer = client.post("/local/ask", json=caller(root, **WRITER) | {"question": "fail"})
-        assert answer.status_code == 502 or '"error"' in answer.text
+        assert answer.status_code == 200 and '"refreshed"' in answer.text and '"unexpected"' in answer.text
+
+
+def test_long_settings_name_no_file(root: Path) -> None:
+    long = {"answer.instructions": "가" * 300}
+    other = root.parent / "other"
+    other.mkdir()
+    with Child(root, {"serve.rescan": 0, **long}):
+        assert status(root, other, long) == 200
+
+
+def test_a_service_that_does_not_answer(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that was suspended: after some seconds the command does its work by itself."""
+    monkeypatch.setattr("damda.cli.through._HEAD", 0.3)
+    monkeypatch.setattr("damda.cli.questions.opened_warm", by_itself)
+    (root / ".damda").mkdir()
+    made = door.made(root / ".damda")
+    assert made is not None
+    assert isinstance(run("ask", "docs", *ASKED).exception, LookupError)
+    made.close()
+
+
+def test_only_what_commands_ask_needs_no_key(root: Path) -> None:
+    keys = Keys(root / ".damda")
+    keys.make("office")
+    keys.close()
+    with Child(root, {"serve.rescan": 0}), through(root) as client:
+        assert client.get("/api/status").status_code == 401
+        assert client.post("/local/ask", json=caller(root) | {"question": ASKED[0]}).status_code == 200
 
 
 def place(root: Path) -> Path:

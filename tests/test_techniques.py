@@ -48,7 +48,6 @@ def usual(path: Path) -> Iterator[str]:
         {"flash_attention": "off"},
         {"speculation": "ngram"},
         {"speculation": "ngram", "guess": 2, "mode": "write"},
-        {"prompt_megabytes": 64},
     ],
     ids=lambda given: ",".join(f"{key}={value}" for key, value in given.items()),
 )
@@ -60,6 +59,11 @@ def test_what_only_makes_it_faster_changes_no_word(given: dict[str, Any], path: 
 def test_a_smaller_model_guesses(path: Path, usual: str) -> None:
     """The model itself is the smaller one here: all guesses are right."""
     assert said(path, speculation="draft", draft=str(path)) == usual
+
+
+def test_prompts_in_memory(path: Path, usual: str) -> None:
+    assert said(path, prompt_megabytes=64) == usual
+    assert Llama(LlamaSettings(prompt_megabytes=64), path=path).id.endswith(":write:prompts")
 
 
 @pytest.mark.parametrize("cache", ["q8_0", "q4_0"])
@@ -93,6 +97,7 @@ def test_both_modes_share_what_runs_alike(path: Path) -> None:
         ({"speculation": "draft", "draft": "/nowhere/m.gguf"}, "/nowhere/m.gguf is not there"),
         ({"rope": "yarn"}, "a factor above 1"),
         ({"rope_factor": 2}, "a factor above 1"),
+        ({"kv": True, "prompt_megabytes": 64}, "set one of them"),
         ({"lora": ["/nowhere/a.gguf"]}, "/nowhere/a.gguf is not there"),
         ({"lora": ["a.gguf=much"]}, "how much it counts"),
     ],

@@ -11,10 +11,14 @@ import hashlib
 import os
 import socket
 import stat
+import struct
 import tempfile
 from pathlib import Path
 
 _NAME = "serve.sock"
+_PATIENCE = 1.0
+"""Seconds until a connection is taken."""
+
 _LONGEST = 100
 """Bytes: Linux takes 107, others 103."""
 
@@ -25,11 +29,13 @@ def opened(home: Path) -> socket.socket | None:
     if place is None:
         return None
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.settimeout(_PATIENCE)
     try:
         if os.lstat(place).st_uid == os.getuid():
             sock.connect(str(place))
-            return sock
-    except OSError:  # it is not there, or whoever made it was killed
+            if _whose(sock) == os.getuid():
+                return sock
+    except OSError:  # it is not there, or whoever made it was killed, or does not take connections
         pass
     sock.close()
     return None
@@ -75,6 +81,14 @@ def made(home: Path) -> Door | None:
     except OSError:
         sock.close()
         return None
+
+
+def _whose(sock: socket.socket) -> int:
+    """User at the other end, where the system tells; else this one's: the file's owner was looked at."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return os.getuid()
+    _, user, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return int(user)
 
 
 def _place(home: Path) -> Path | None:

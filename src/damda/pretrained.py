@@ -8,7 +8,7 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
 from hashlib import blake2b
 from pathlib import Path
@@ -71,17 +71,29 @@ def fingerprint(folder: Path) -> str:
     Raises:
         WeightsError: a file can't be read.
     """
-    read = blake2b(digest_size=6)
     try:
-        read.update((folder / "config.json").read_bytes())
-        for path in sorted(folder.glob("*.safetensors")):
+        config = (folder / "config.json").read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{folder} can't be read: {error.strerror or error}") from error
+    return edges(sorted(folder.glob("*.safetensors")), config)
+
+
+def edges(files: Sequence[Path], before: bytes = b"") -> str:
+    """Twelve hex digits of names, sizes, first and last megabytes, and of what stands before them.
+
+    Raises:
+        WeightsError: a file can't be read.
+    """
+    read = blake2b(before, digest_size=6)
+    for path in files:
+        try:
             with path.open("rb") as file:
                 size = path.stat().st_size
                 read.update(path.name.encode() + size.to_bytes(8, "little") + file.read(_EDGE))
                 file.seek(max(0, size - _EDGE))
                 read.update(file.read(_EDGE))
-    except OSError as error:
-        raise WeightsError(f"{folder} can't be read: {error.strerror or error}") from error
+        except OSError as error:
+            raise WeightsError(f"{path} can't be read: {error.strerror or error}") from error
     return read.hexdigest()
 
 

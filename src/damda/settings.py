@@ -192,7 +192,7 @@ class LlamaSettings(Section):
         default=0,
         ge=0,
         le=20,
-        description="quote: read so many passages each alone, side by side, and give the best quote; 0: all together",
+        description="quote: read so many passages each alone, in slots of their own, give the best quote; 0: together",
     )
     context: int = Field(default=4096, ge=256, description="tokens of prompt and answer together, for one request")
     threads: int = Field(default=0, ge=0, description="0: as many as there are cores")
@@ -246,7 +246,7 @@ class OpenvinoSettings(Section):
     speculation: Literal["none", "ngram", "draft"] = Field(
         default="none", description="guess ahead: ngram: what followed the same words before; draft: a smaller model"
     )
-    draft: str = Field(default="", description="speculation draft: a smaller model with the same vocabulary")
+    draft: str = Field(default="", description="speculation draft: a folder of OpenVINO with the same vocabulary")
     guess: int = Field(default=5, ge=1, le=64, description="speculation: tokens of a guess, at most")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from damda import config, weights
+from damda import config
 from damda.answer.each import Each
 from damda.answer.pipeline import Pipeline
 from damda.assemble import conversation, guarding, models, remembering
@@ -210,9 +210,7 @@ def make_generator(
         if settings.llama.each and settings.llama.mode != "quote":
             raise ConfigError('llama.each gives the best quote: set llama.mode to "quote", or llama.each to 0')
         if writer is None or settings.llama.mode == "quote":  # a bare one writes
-            model, slots = weights.gguf(settings.llama.model), settings.llama.slots * max(1, settings.llama.each)
-            llama = settings.llama.model_copy(update={"model": model, "slots": slots})
-            quoter = Llama(llama, kv_folder=models.kv_folder(settings))
+            quoter = Llama(models.llama_settings(settings.llama), kv_folder=models.kv_folder(settings))
             writer = Each(quoter, settings.llama.each) if settings.llama.each else quoter
         return Gated(writer, reader, threshold=settings.answer.threshold)
     if settings.answer.generator in ("openvino", "transformers"):

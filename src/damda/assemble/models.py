@@ -16,7 +16,7 @@ from damda.errors import ConfigError, GeneratorError, MissingExtra, WeightsError
 from damda.generate.engine import cores
 from damda.home import home_of
 from damda.morphemes import MorphemeProcess
-from damda.settings import EncoderSettings, RerankSettings, Settings
+from damda.settings import EncoderSettings, LlamaSettings, RerankSettings, Settings
 from damda.types import Encoder, Generator, ImageEncoder, Progress, Writer, quiet
 
 if TYPE_CHECKING:
@@ -180,14 +180,12 @@ def make_writer(settings: Settings) -> Writer:
     if settings.answer.generator == "llama":
         from damda.generate.llama import Llama
 
-        llama = settings.llama.model_copy(update={"model": weights.gguf(settings.llama.model), "mode": "write"})
-        return Llama(llama, kv_folder=kv_folder(settings))
+        return Llama(llama_settings(settings.llama, mode="write"), kv_folder=kv_folder(settings))
     if settings.answer.generator == "openvino":
         from damda.generate.openvino import Openvino
 
-        draft = Path(weights.gguf(settings.openvino.draft)) if settings.openvino.draft else None
         path = Path(weights.gguf(settings.openvino.model)) if settings.openvino.model else None
-        return Openvino(settings.openvino, path=path, draft=draft)
+        return Openvino(settings.openvino, path=path)
     if settings.answer.generator == "transformers":
         from damda.generate.transformer import Transformer
 
@@ -198,6 +196,13 @@ def make_writer(settings: Settings) -> Writer:
 _KINDS: Final = ("remote", "llama", "openvino", "transformers")
 _MODELS = f"{', '.join(_KINDS[1:])} and {_KINDS[0]}"
 """Generators that are language models; the first that is set is the bare one where ``extract`` answers."""
+
+
+def llama_settings(given: LlamaSettings, **changed: Any) -> LlamaSettings:  # noqa: ANN401  settings
+    """The settings with their model found, and with a slot for each passage that is read alone: models that share
+    their weights must have as many."""
+    slots = given.slots * max(1, given.each)
+    return given.model_copy(update={"model": weights.gguf(given.model), "slots": slots, **changed})
 
 
 def bare(settings: Settings) -> tuple[Writer | None, str]:

@@ -6,14 +6,15 @@ Knows: how a request to llama.cpp becomes tokens on an event loop, which loads a
 import asyncio
 import math
 import statistics
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict
-from threading import Thread
 
 from damda.bench.schedule import Request, Served, arriving, batched, continuous, figures
-from damda.bench.subject import Row, Subject, engine
+from damda.bench.subject import Row, Subject, Tap, engine
+from damda.errors import GeneratorError
 from damda.generate import wire
 from damda.generate.engine import Engine
+from damda.generate.worker import Running
 from damda.types import Progress
 
 SLOTS, COUNT, ROUNDS = 8, 24, 2
@@ -66,23 +67,21 @@ def _runner(subject: Subject, made: Engine) -> Callable[[Request], AsyncIterator
         loop, queue = asyncio.get_running_loop(), asyncio.Queue[object]()
         asked = subject.request(request.prompt, request.tokens, exactly=True)
 
-        def hear(chunk: object) -> bool:
-            said = wire.piece(chunk)
-            if said and said.text:
-                loop.call_soon_threadsafe(queue.put_nowait, chunk)
-            return False
-
-        def work() -> None:
+        def send(given: Mapping[str, object], hear: Callable[[object], bool]) -> None:
             try:
-                with made.free:
-                    made.run(asked, hear)
+                made.run(given, hear)
             finally:
                 loop.call_soon_threadsafe(queue.put_nowait, None)
 
-        thread = Thread(target=work, daemon=True)
-        thread.start()
-        while (chunk := await queue.get()) is not None:
-            yield chunk
-        thread.join()
+        running = Running(Tap(made, lambda chunk: loop.call_soon_threadsafe(queue.put_nowait, chunk), send), asked)
+        try:
+            while (chunk := await queue.get()) is not None:
+                said = wire.piece(chunk)
+                if said and said.error:
+                    raise GeneratorError(f"llama.cpp failed: {said.error}")
+                if said and said.text:
+                    yield chunk
+        finally:
+            running.close()
 
     return run

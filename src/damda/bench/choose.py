@@ -22,9 +22,16 @@ class Choice:
     why: str
 
 
-def choices(rows: Sequence[Row]) -> list[Choice]:
-    """Settings that are worth a change; those that are best as they come are not named."""
-    return [choice for choose in (_speculation, _flash, _prefixes) for choice in choose(_Table(rows))]
+def choices(rows: Sequence[Row], draft: str = "") -> list[Choice]:
+    """Settings that are worth a change; those that are best as they come are not named.
+
+    Args:
+        draft: the smaller model that guessed.
+    """
+    found = [choice for choose in (_speculation, _flash, _prefixes) for choice in choose(_Table(rows))]
+    if any(choice.value == "draft" for choice in found):
+        found.append(Choice("llama.draft", draft, "it guesses"))
+    return found
 
 
 class _Table:
@@ -71,7 +78,7 @@ def _flash(table: _Table) -> Iterator[Choice]:
 def _prefixes(table: _Table) -> Iterator[Choice]:
     for task, ways in table.ways("prefixes").items():
         gain = ways["computed"]["first"] / ways["restored"]["first"]
-        if gain >= 2:
+        if gain >= 2 and ways["restored"]["same"]:
             yield Choice("llama.kv", True, f"first words {gain:.0f} times as early behind {task}")
 
 

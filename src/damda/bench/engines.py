@@ -80,7 +80,8 @@ def side_by_side(subject: Subject, progress: Progress, engines: Sequence[Engine]
     progress("engines", 1, 1)
     if not rows:
         raise GeneratorError("; ".join(f"{name}: {why}" for name, why in unread.items()) or "no engine is installed")
-    return rows
+    nothing = dict.fromkeys(("throughput", "first", "load"))
+    return [*rows, *({"study": "engines", "task": why, "way": name, **nothing} for name, why in unread.items())]
 
 
 def _measured(engine: Engine, count: int, subject: Subject) -> dict[str, str | float]:

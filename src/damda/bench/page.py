@@ -23,7 +23,7 @@ _WRITTEN: dict[str, tuple[str, Callable[[Any], str]]] = {
     "whole": ("whole answer, s", lambda value: f"{value:.2f}"),
     "whole95": ("95th percentile", lambda value: f"{value:.2f}"),
     "wasted": ("slots wasted", lambda value: f"{value:.0%}"),
-    "acceptance": ("guesses taken", lambda value: "–" if value is None else f"{value:.0%}"),
+    "acceptance": ("guesses taken", lambda value: f"{value:.0%}"),
     "load": ("loaded in, s", lambda value: f"{value:.2f}"),
     "perplexity": ("perplexity", lambda value: f"{value:,.2f}"),
     "read": ("tokens read", lambda value: f"{value:,.0f}"),
@@ -46,9 +46,13 @@ def tables(rows: Sequence[Row]) -> list[tuple[str, list[str], list[list[str]]]]:
         mine = [row for row in rows if row["study"] == study]
         figures = [name for name in _WRITTEN if name in mine[0]]
         head = ["", *(_WRITTEN[name][0] for name in figures)]
-        cells = [[f"{row['task']}: {row['way']}", *(_WRITTEN[name][1](row[name]) for name in figures)] for row in mine]
+        cells = [[f"{row['task']}: {row['way']}", *(_cell(name, row[name]) for name in figures)] for row in mine]
         found.append((study, head, cells))
     return found
+
+
+def _cell(name: str, value: Any) -> str:  # noqa: ANN401  a figure
+    return "–" if value is None else _WRITTEN[name][1](value)
 
 
 def page(made: Measured, chosen: Sequence[Choice]) -> str:
@@ -57,10 +61,11 @@ def page(made: Measured, chosen: Sequence[Choice]) -> str:
     Raises:
         MissingExtra: matplotlib is not installed.
     """
+    markup.svg(lambda _: None)  # tells of a missing extra where nothing is drawn yet
     parts = [
         *markup.opening(f"{made.model}: what each technique is worth"),
         f"<h1>{escape(made.model)}: what each technique is worth</h1>",
-        f"<p class=dim>{escape(made.machine)}. Medians of rounds in which the ways take turns.</p>",
+        f"<p class=dim>{escape(made.machine)}. Medians of several rounds.</p>",
     ]
     for study, head, cells in tables(made.rows):
         mine = [row for row in made.rows if row["study"] == study]
@@ -86,6 +91,7 @@ def _row(choice: Choice) -> tuple[str, str, str]:
 
 def _bars(rows: Sequence[Row]) -> "Callable[[Axes], None]":
     figure = next(name for name in _PLOTTED if name in rows[0])
+    rows = [row for row in rows if row[figure] is not None]
     tasks, ways = (list(dict.fromkeys(row[name] for row in rows)) for name in ("task", "way"))
 
     def draw(axes: "Axes") -> None:

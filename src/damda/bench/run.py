@@ -39,12 +39,15 @@ def run(
     about: Mapping[str, object],
     machine: str,
     progress: Progress,
-) -> Measured:
+) -> tuple[Measured, Unfinished]:
     """Measure.
 
     Args:
         minutes: none is begun later.
         about: all that the figures depend on.
+
+    Returns:
+        What came of it, and where it is kept until the caller, having shown it, says that it is done.
     """
     kept = Unfinished({"bench": model, "machine": machine, **about})
     end = time.monotonic() + 60 * minutes
@@ -64,6 +67,4 @@ def run(
                 continue
             kept.add(name, known)
         rows += known["rows"]
-    if not left:
-        kept.done()
-    return Measured(model, machine, rows, left, failed)
+    return Measured(model, machine, rows, left, failed), kept

@@ -112,9 +112,11 @@ def prefixes(subject: Subject, progress: Progress) -> list[Row]:
             "restored": lambda one: _restored(after, one),
         }
         rows: list[Row] = []
+        usual = list[str]()
         for n, (way, ask) in enumerate(ways.items()):
             progress("prefixes", n, len(ways))
             answers = [ask(one) for one in asked]
+            usual = usual or [one.text for one in answers]
             rows.append(
                 {
                     "study": "prefixes",
@@ -122,6 +124,7 @@ def prefixes(subject: Subject, progress: Progress) -> list[Row]:
                     "way": way,
                     "first": _median(answers, "first"),
                     "read": statistics.median(one.read for one in answers),
+                    "same": [one.text for one in answers] == usual,
                 }
             )
         progress("prefixes", len(ways), len(ways))

@@ -7,12 +7,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Semaphore
 from typing import Any
 
 from damda.errors import GeneratorError
 from damda.generate import gguf, wire
 from damda.generate.engine import Engine
 from damda.generate.techniques import Techniques
+from damda.generate.worker import Running
+
+Send = Callable[[Mapping[str, object], Callable[[object], bool]], None]
+"""As ``Engine.run``."""
 
 Row = Mapping[str, Any]
 """``study``, ``way``, and figures by name; a figure that is no number says something of the way."""
@@ -114,8 +119,29 @@ class Heard:
         return self.written / self.writing if self.writing else 0.0
 
 
-def heard(engine: Engine, request: Mapping[str, object], send: Callable[..., None] | None = None) -> Heard:
-    """Ask, and listen to the end.
+class Tap:
+    """Stands before an engine, for `worker.Running`: hears every chunk as it comes."""
+
+    def __init__(self, engine: Engine, hear: Callable[[object], object], send: Send | None = None) -> None:
+        self._engine, self._hear, self._send = engine, hear, send or engine.run
+
+    @property
+    def free(self) -> Semaphore:
+        """The engine's."""
+        return self._engine.free
+
+    def run(self, request: Mapping[str, object], heard: Callable[[object], bool]) -> None:
+        """See ``Engine.run``."""
+
+        def both(chunk: object) -> bool:
+            self._hear(chunk)
+            return heard(chunk)
+
+        self._send(request, both)
+
+
+def heard(engine: Engine, request: Mapping[str, object], send: Send | None = None) -> Heard:
+    """Ask, and listen to the end. Ctrl-C gives the request up.
 
     Args:
         send: instead of ``engine.run``, with its arguments.
@@ -124,26 +150,20 @@ def heard(engine: Engine, request: Mapping[str, object], send: Callable[..., Non
         GeneratorError: llama.cpp refused the request, or failed.
     """
     chunks: list[object] = []
-    begun = time.perf_counter()
-    first = 0.0
-
-    def hear(chunk: object) -> bool:
-        nonlocal first
-        said = wire.piece(chunk)
-        if said and said.text and not first:
-            first = time.perf_counter() - begun
-        chunks.append(chunk)
-        return False
-
-    with engine.free:
-        (send or engine.run)(request, hear)
+    text, first, begun = "", 0.0, time.perf_counter()
+    running = Running(Tap(engine, chunks.append, send), request)
+    try:
+        for piece in running:
+            if piece.error:
+                raise GeneratorError(f"llama.cpp failed: {piece.error}")
+            text += piece.text
+            first = first or (time.perf_counter() - begun if piece.text else 0.0)
+    finally:
+        running.close()
     whole = time.perf_counter() - begun
-    pieces = [said for said in map(wire.piece, chunks) if said]
-    if error := next((said.error for said in pieces if said.error), ""):
-        raise GeneratorError(f"llama.cpp failed: {error}")
     times = next((found for chunk in reversed(chunks) if isinstance(found := wire.at(chunk, "timings"), dict)), {})
     return Heard(
-        "".join(said.text for said in pieces),
+        text,
         first or whole,
         whole,
         wire.number(times, "prompt_n"),

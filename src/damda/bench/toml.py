@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from damda.bench.choose import Choice
+from damda.config import load
 from damda.errors import ConfigError
+from damda.generate.techniques import techniques
 
 
 def put(file: Path, chosen: Sequence[Choice], machine: str) -> None:
@@ -27,6 +29,11 @@ def put(file: Path, chosen: Sequence[Choice], machine: str) -> None:
             raise ConfigError(f"{file} is written in a way that can't be added to: {_told(chosen)}")
         draft = file.with_name(file.name + ".part")
         draft.write_text(text, encoding="utf-8")
+        try:
+            techniques(load(draft, env={}).llama)
+        except ConfigError as error:
+            draft.unlink()
+            raise ConfigError(f"{file} stays as it is: {error}; what is better here: {_told(chosen)}") from error
         draft.replace(file)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not TOML ({error}); put in yourself: {_told(chosen)}") from error

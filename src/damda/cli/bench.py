@@ -63,6 +63,8 @@ def bench(
     from damda.generate.engine import require
 
     require()
+    if report:
+        _can_be_written(report)
     silent, settings = quiet or json, find(config, flags(set_))
     name = model or settings.llama.model
     if not name:
@@ -77,8 +79,8 @@ def bench(
             "texts": [len(text) for text in of.passages],
             "threads": of.threads,
         }
-        made = run(of.path.stem, studies, minutes, about, described(), tell)
-    chosen = choose.choices(made.rows)
+        made, kept = run(of.path.stem, studies, minutes, about, described(), tell)
+    chosen = choose.choices(made.rows, str(of.draft or ""))
     if report:
         write(report, page.page(made, chosen))
     if json:
@@ -94,6 +96,24 @@ def bench(
         show.note(f"written to {apply}", silent=quiet)
     elif apply:
         show.note("nothing is better here than as it comes: nothing was written", silent=quiet)
+    if not (made.left or only):  # else they are for the run that goes on
+        kept.done()
+
+
+def _can_be_written(report: Path) -> None:
+    """Find out before minutes of work.
+
+    Raises:
+        ConfigError: its folder is not there.
+        MissingExtra: plots can't be drawn.
+    """
+    from damda.bench.page import page
+    from damda.bench.run import Measured
+    from damda.errors import ConfigError
+
+    if not report.absolute().parent.is_dir():
+        raise ConfigError(f"{report.parent} does not exist: make it, or give another --report")
+    page(Measured("", "", ()), ())
 
 
 def _show(made: "Measured", chosen: "Sequence[Choice]") -> None:

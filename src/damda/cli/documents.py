@@ -43,6 +43,28 @@ def refreshed(kb: "KnowledgeBase", *, silent: bool, verbose: bool) -> None:
         show.note(f"settings changed ({changes}): everything is encoded again", silent=silent)
     with show.progress(silent) as tell:
         report = kb.refresh(tell)
+    _looked(report, silent=silent, verbose=verbose)
+
+
+def after_the_look(
+    events: "Iterator[Mapping[str, Any]]", *, silent: bool, verbose: bool
+) -> "Iterator[Mapping[str, Any]]":
+    """What a service tells after it has brought the index up to date, of which is said what would be said here."""
+    from damda.cli import show
+
+    with show.progress(silent) as tell:
+        for event in events:
+            if event.get("type") == "refreshed":
+                break
+            tell(event["what"], event["done"], event["total"])
+    report = event["report"]
+    _looked(_report(report) if report else None, silent=silent, verbose=verbose)
+    yield from events
+
+
+def _looked(report: "Report | None", *, silent: bool, verbose: bool) -> None:
+    from damda.cli import show
+
     if report is None:
         show.note("another process is indexing this folder; answering from what it has stored so far", silent=silent)
     elif report.changed and not silent:

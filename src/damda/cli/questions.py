@@ -27,7 +27,7 @@ from damda.cli.app import (
     flags,
     pairs,
 )
-from damda.cli.documents import opened, opened_warm, refreshed, traced
+from damda.cli.documents import after_the_look, opened, opened_warm, refreshed, traced
 
 if TYPE_CHECKING:
     from damda.knowledge import KnowledgeBase
@@ -63,13 +63,14 @@ def ask(
     settings = flags(set_, home=home, answer__generator=generator, search__mode=mode)
     where = _where(source, glob, meta)
     recall: Recall = "use" if cache else "renew"
-    items = _from_service(path, config, settings, question, where, recall) if server else None
+    silent = quiet or json
+    items = _from_service(path, config, settings, question, where, recall, silent, verbose) if server else None
     if items:
         answer = _shown(items, path.expanduser().resolve(), json=json, verbose=verbose)
     else:
-        kb = opened_warm(path, config, settings, silent=quiet or json)
+        kb = opened_warm(path, config, settings, silent=silent)
         with traced(kb, config, settings):
-            refreshed(kb, silent=quiet or json, verbose=verbose)
+            refreshed(kb, silent=silent, verbose=verbose)
             answer = _shown(kb.stream(question, where=where, recall=recall), kb.root, json=json, verbose=verbose)
     if not answer.found:
         if not answer.hits and not answer.blocked:
@@ -159,11 +160,13 @@ def search(
         from damda.plain import plain
 
         wanted = {"query": query, "k": k or 10, "mode": mode, "where": plain(where) if where else {}}
-        rows = through.search(path, config, flags(set_, home=home), wanted)
-        if rows is not None:
+        events = through.search(path, config, flags(set_, home=home), wanted)
+        if events is not None:
             from damda.answer.memory.stored import hit_of
 
-            _show_hits([hit_of(row) for row in rows], path.expanduser().resolve(), where, json, quiet, verbose)
+            (told,) = after_the_look(events, silent=quiet or json, verbose=verbose)
+            found = [hit_of(row) for row in told["hits"]]
+            _show_hits(found, path.expanduser().resolve(), where, json, quiet, verbose)
             return
     open_kb = opened if images or image else opened_warm  # looking at images needs neither words nor passages' vectors
     settings = flags(set_, home=home, search__mode=mode)
@@ -227,6 +230,8 @@ def _from_service(
     question: str,
     where: "Where | None",
     recall: "Recall",
+    silent: bool,
+    verbose: bool,
 ) -> "Iterator[Delta | Answer] | None":
     """The answer of a service that runs on these documents; None: there is none."""
     from damda.answer.memory.stored import answer_of
@@ -238,7 +243,8 @@ def _from_service(
     events = through.ask(path, config, settings, asked)
     if events is None:
         return None
-    return (answer_of(event["answer"]) if "answer" in event else Delta(event["text"]) for event in events)
+    told = after_the_look(events, silent=silent, verbose=verbose)
+    return (answer_of(event["answer"]) if "answer" in event else Delta(event["text"]) for event in told)
 
 
 def _shown(items: "Iterator[Delta | Answer]", root: Path, *, json: bool = False, verbose: bool) -> "Answer":

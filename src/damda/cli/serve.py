@@ -86,7 +86,7 @@ def _without_documents(config: Path | None, named: dict[str, Any]) -> Path:
     from damda.errors import ConfigError, StoreError
 
     settings = find(config, named)
-    if not (settings.remote.url or settings.llama.model):
+    if not (settings.remote.url or settings.llama.model or settings.openvino.model or settings.transformers.model):
         raise ConfigError("nothing to serve: give a folder of documents, or --llm URL, or set llama.model")
     folder = home_without_documents(settings)
     try:

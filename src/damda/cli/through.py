@@ -21,10 +21,12 @@ from damda.errors import DamdaError
 from damda.home import home_of
 from damda.sources import found, merged, sources_of
 
-_PATIENCE = 120.0
-"""Seconds without a sign of life; the service gives one every fifteen."""
+_HEAD, _PATIENCE = 5.0, 120.0
+"""Seconds until an answer begins, and without a sign of life after that: the service gives one every fifteen."""
 
 Events = Iterator[Mapping[str, Any]]
+"""``{"type": "progress", ...}`` and ``{"type": "refreshed", "report": ...}``, while the folder is looked at, then what
+was asked for."""
 
 
 def ask(root: Path, config: Path | None, flags: Mapping[str, Any], asked: Mapping[str, Any]) -> Events | None:
@@ -33,24 +35,16 @@ def ask(root: Path, config: Path | None, flags: Mapping[str, Any], asked: Mappin
     Raises:
         DamdaError: the service could not answer, or ended in the middle of it.
     """
-    connection = _post("ask", root, config, flags, asked)
-    return _events(connection) if connection else None
+    return _post("ask", root, config, flags, asked)
 
 
-def search(
-    root: Path, config: Path | None, flags: Mapping[str, Any], asked: Mapping[str, Any]
-) -> list[dict[str, Any]] | None:
-    """Hits as JSON; None: as in `ask`.
+def search(root: Path, config: Path | None, flags: Mapping[str, Any], asked: Mapping[str, Any]) -> Events | None:
+    """``{"hits": [...]}``; None: as in `ask`.
 
     Raises:
         DamdaError: as in `ask`.
     """
-    connection = _post("search", root, config, flags, asked)
-    if connection is None:
-        return None
-    with closing(connection):
-        hits: list[dict[str, Any]] = json.loads(connection.answer.read())["hits"]
-        return hits
+    return _post("search", root, config, flags, asked)
 
 
 def index(root: Path, config: Path | None, flags: Mapping[str, Any]) -> Events | None:
@@ -59,15 +53,14 @@ def index(root: Path, config: Path | None, flags: Mapping[str, Any]) -> Events |
     Raises:
         DamdaError: as in `ask`.
     """
-    connection = _post("index", root, config, flags, {})
-    return _events(connection) if connection else None
+    return _post("index", root, config, flags, {})
 
 
 class _Connection(HTTPConnection):
     answer: HTTPResponse
 
     def __init__(self, home: Path) -> None:
-        super().__init__("localhost", timeout=_PATIENCE)
+        super().__init__("localhost", timeout=_HEAD)
         self._home = home
 
     def connect(self) -> None:
@@ -81,8 +74,8 @@ class _Connection(HTTPConnection):
 
 def _post(
     what: str, root: Path, config: Path | None, flags: Mapping[str, Any], asked: Mapping[str, Any]
-) -> _Connection | None:
-    """A connection whose answer has begun; None: there is nobody, or somebody who would do otherwise."""
+) -> Events | None:
+    """What is told; None: there is nobody, or somebody who would do otherwise, or has no time."""
     root = root.expanduser()
     if not root.exists():
         return None  # whoever opens it says so
@@ -103,14 +96,20 @@ def _post(
         connection.request("POST", f"/local/{what}", text, {"Content-Type": "application/json"})
         connection.answer = connection.getresponse()
         if connection.answer.status == 200:
-            return connection
+            connection.sock.settimeout(_PATIENCE)
+            return _events(connection)
         status, said = connection.answer.status, connection.answer.read()
     except (OSError, HTTPException):  # nobody is there, or is just leaving
         status, said = 404, b""
     connection.close()
-    if status in (404, 409, 429, 503):  # nobody, other settings, busy, leaving
+    if status in _ALONE:
         return None
     raise DamdaError(_message(said))
+
+
+_ALONE = (400, 404, 409, 413, 429, 503)
+"""Nobody, other settings, busy, leaving; and what the service takes for wrong, of which the command knows better what
+to say."""
 
 
 def _events(connection: _Connection) -> Events:
@@ -122,7 +121,7 @@ def _events(connection: _Connection) -> Events:
                     if "error" in event and "type" not in event:
                         raise DamdaError(_message(line[len(b"data: ") :]))
                     yield event
-                    if "answer" in event or event.get("type") in ("done", "error"):
+                    if event.keys() & {"answer", "hits"} or event.get("type") in ("done", "error"):
                         return
         except (OSError, HTTPException, ValueError) as error:
             raise DamdaError(f"{_CUT_OFF} ({error})") from error

@@ -55,7 +55,7 @@ def fit(
             return request, passages[:keep]
     least = "even with one passage" if len(passages) > 1 else "as it is"
     raise GeneratorError(
-        f"the prompt takes {_too_much(engine, taken, space, least)}: raise llama.context, or lower "
+        f"the prompt takes {_too_much(engine, taken, space, least)}: raise the generator's context, or lower "
         "answer.max_tokens or chunk.tokens"
     )
 
@@ -69,7 +69,9 @@ def fit_prompt(engine: Counts, prompt: str, max_tokens: int) -> dict[str, object
     request: dict[str, object] = {"prompt": prompt}
     taken, space = engine.count(request), room(engine, max_tokens)
     if taken > space:
-        raise GeneratorError(f"the prompt takes {_too_much(engine, taken, space)}: shorten it, or raise llama.context")
+        raise GeneratorError(
+            f"the prompt takes {_too_much(engine, taken, space)}: shorten it, or raise the generator's context"
+        )
     return request
 
 

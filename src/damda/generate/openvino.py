@@ -6,6 +6,7 @@ Knows: the settings of it. Does not know: its pipeline (``paged``), what is aske
 from functools import partial
 from pathlib import Path
 
+from damda import pretrained
 from damda.errors import ConfigError, WeightsError
 from damda.generate import gguf
 from damda.generate.local import Local
@@ -35,6 +36,8 @@ class Openvino(Local[Paged]):
         draft = draft or (Path(settings.draft).expanduser() if settings.draft else None)
         if (settings.speculation == "draft") != bool(draft):
             raise ConfigError('openvino.draft and openvino.speculation = "draft" go together: set both or neither')
+        if draft and not (draft / "openvino_model.xml").is_file():
+            raise ConfigError(f"openvino.draft: {draft} is no folder of OpenVINO (openvino_model.xml is missing)")
         name = f"openvino:{path.name}:{_fingerprint(path)}"
         shape = Shape(settings.context, settings.slots, settings.batch, settings.threads)
         ways = Ways(settings.prefixes, settings.speculation, settings.guess, draft)
@@ -51,5 +54,5 @@ def _fingerprint(path: Path) -> str:
         weights = path / "openvino_model.bin"
         if not weights.is_file():
             raise WeightsError(f"{path} is no folder of OpenVINO (openvino_model.bin is missing): give that, or a GGUF")
-        return f"{weights.stat().st_size:x}"
+        return pretrained.edges([path / "openvino_model.xml", weights])
     return gguf.fingerprint(path)

@@ -30,7 +30,7 @@ class Shape:
     """How much is done at once.
 
     Attributes:
-        context: tokens of a request, prompt and answer.
+        context: tokens of a request, prompt and answer; a model trained for fewer gets those.
         slots: requests.
         batch: tokens of a step.
         threads: 0 for one a core.
@@ -85,14 +85,17 @@ class Paged:
         more: dict[str, Any] = {"INFERENCE_NUM_THREADS": shape.threads or cores()}
         if ways.guesses == "ngram":
             more["prompt_lookup"] = True
-        if ways.draft:
-            more["draft_model"] = self._genai.draft_model(str(ways.draft), "CPU")
         try:
+            if ways.draft:
+                more["draft_model"] = self._genai.draft_model(str(ways.draft), "CPU")
             self._pipe = self._genai.ContinuousBatchingPipeline(str(path), scheduler, "CPU", more)
             self._tokenizer = self._pipe.get_tokenizer()
         except RuntimeError as error:
             raise WeightsError(_unreadable(path, str(error))) from error
-        self.context, self.chats = shape.context, bool(self._tokenizer.chat_template)
+        known = {int(token) for token in self._pipe.get_config().stop_token_ids}
+        self._ends = frozenset((*known, int(self._tokenizer.get_eos_token_id())))
+        trained = gguf.header(path).context if path.suffix == ".gguf" else 0
+        self.context, self.chats = min(shape.context, trained or shape.context), bool(self._tokenizer.chat_template)
         self._lock = Lock()
         self._running: dict[int, _Running] = {}
         self._thread: Thread | None = None
@@ -138,10 +141,6 @@ class Paged:
             yield Delta(piece)
         yield Delta(finish=finish, usage=Usage(int(tokens.shape[1]), text.tokens))
 
-    @property
-    def _ends(self) -> tuple[int, ...]:
-        return (int(self._tokenizer.get_eos_token_id()),)
-
     def _tokens(self, request: Mapping[str, object]) -> Any:  # noqa: ANN401  a tensor of shape (1, tokens)
         prompt = request.get("prompt")
         if prompt is not None:
@@ -156,6 +155,7 @@ class Paged:
         config = self._genai.GenerationConfig()
         config.max_new_tokens, config.do_sample = most, temperature > 0
         config.set_eos_token_id(self._tokenizer.get_eos_token_id())
+        config.stop_token_ids = set(self._ends)
         if temperature > 0:
             config.temperature, config.rng_seed = temperature, SEED
         if self._ways.guesses != "none":
@@ -201,13 +201,17 @@ class _Running:
 
     def told(self, status: Any) -> bool:  # noqa: ANN401  an enumeration
         """Hand over what is there; whether more will come."""
-        running = self.handle.get_status() == status.RUNNING  # before the last look, or tokens could be missed
-        while self.handle.can_read():
-            for output in self.handle.read().values():
-                self.queue.put(list(output.generated_ids))
+        try:
+            running = bool(self.handle.get_status() == status.RUNNING)  # before the last look, or tokens were missed
+            while self.handle.can_read():
+                for output in self.handle.read().values():
+                    self.queue.put(list(output.generated_ids))
+        except Exception as error:  # given up between the two calls: its reader, if there is one, raises it
+            self.queue.put(error)
+            return False
         if not running:
             self.queue.put(None)
-        return bool(running)
+        return running
 
 
 def require() -> None:

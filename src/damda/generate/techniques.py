@@ -35,7 +35,7 @@ class Techniques:
             positions beyond those that the model was trained for; changes what is written.
         factor: by how much longer.
         adapters: LoRA adapters, each a GGUF file and how much it counts; change what is written.
-        prompts: megabytes of memory for prompts that were read before.
+        prompts: megabytes of memory for prompts that were read before; change a word now and then.
     """
 
     flash: str = "auto"
@@ -54,6 +54,7 @@ class Techniques:
         said = [self.cache] if self.cache != "f16" else []
         said += [f"{self.rope}{self.factor:g}"] if self.rope != "none" else []
         said += [f"{path.name}={scale:g}-{fingerprint(path)}" for path, scale in self.adapters]
+        said += ["prompts"] if self.prompts else []  # read from its middle on, a prompt is cut into other batches
         return ",".join(said)
 
 
@@ -71,6 +72,8 @@ def techniques(settings: LlamaSettings) -> Techniques:
         raise ConfigError('llama.draft and llama.speculation = "draft" go together: set both or neither')
     if (settings.rope == "none") != (settings.rope_factor == 1):
         raise ConfigError("llama.rope and llama.rope_factor go together: a factor above 1, and linear or yarn")
+    if settings.kv and settings.prompt_megabytes:
+        raise ConfigError("llama.kv and llama.prompt_megabytes keep the same prompts, in other ways: set one of them")
     draft = Path(gguf(settings.draft)) if settings.draft else None
     adapters = tuple(_adapter(given) for given in settings.lora)
     for path in (*([draft] if draft else []), *(path for path, _ in adapters)):

@@ -74,8 +74,8 @@ class Access:
         headers = Headers(scope=scope)
         if scope["path"] in _OPEN or scope["path"].startswith(("/page/", "/docs/")):
             return
-        if self._door and through_the_door(scope):  # whoever may use the door may read the home
-            return
+        if self._door and through_the_door(scope) and scope["path"].startswith("/local/"):
+            return  # whoever may use the door may read the home; for more than that, keys are wanted as elsewhere
         if self.needs_key():
             self._admit(headers)
             return

@@ -60,6 +60,19 @@ class Indexing:
         self._said = ""
         return report is not None and report.changed
 
+    def refresh(self, emit: Emit[Event]) -> None:
+        """Bring the index up to date before a question, as a command does; then tell what was done.
+
+        Raises:
+            DamdaError: it can't be.
+            Gone: nobody listens any more.
+        """
+        try:
+            report = self._kb.refresh(self._telling(_Deaf(emit)))
+        except _Stopped as error:
+            raise Refused(503, "the service is being shut down", "stopping") from error
+        emit({"type": "refreshed", "report": plain(report) if report else None})
+
     def run(self, emit: Emit[Event], saved: Sequence[str] = (), refused: Sequence[Mapping[str, str]] = ()) -> None:
         """Bring the index up to date; tell how far it is, then what became of the files that were saved.
 

@@ -44,6 +44,15 @@ class Lanes:
         """Drop what waits, begin nothing more. What runs goes on; ``pending`` says how much that is."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def check(self) -> None:
+        """Whether there is room for one more.
+
+        Raises:
+            Refused: too many wait already.
+        """
+        if self.pending >= self._most:
+            raise crowded(self._what)
+
     async def stream(self, run: Callable[[Emit[T]], None]) -> AsyncGenerator[T, None]:
         """What ``run`` emits, as it does; its error, if it raises one.
 
@@ -53,8 +62,7 @@ class Lanes:
         Raises:
             Refused: too many wait already.
         """
-        if self.pending >= self._most:
-            raise crowded(self._what)
+        self.check()
         channel = _Channel[T]()
         try:
             future = self._pool.submit(channel.feed, run)

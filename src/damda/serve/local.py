@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import Field
 
 import damda
@@ -23,7 +23,6 @@ from damda.serve.access import through_the_door
 from damda.serve.backend import Backend, Query
 from damda.serve.errors import Refused
 from damda.serve.events import event, streamed
-from damda.serve.lanes import until_gone
 from damda.serve.openai import Body, Filter
 from damda.sources import flat
 from damda.types import Answer, Delta, Mode, Recall
@@ -62,6 +61,9 @@ def routes(backend: Backend) -> APIRouter:
     """What commands ask."""
     router = APIRouter(prefix=PREFIX, include_in_schema=False)
 
+    def refreshed() -> AsyncGenerator[str, None]:
+        return _told(backend.indexing.lanes.stream(backend.indexing.refresh))
+
     async def admitted(request: Request, caller: Caller) -> None:
         if not through_the_door(request.scope):
             raise Refused(404, "there is no such path", "not_found")
@@ -71,19 +73,17 @@ def routes(backend: Backend) -> APIRouter:
     @router.post("/ask", response_model=None)
     async def ask(request: Request, asked: AskRequest) -> Response:
         await admitted(request, asked)
-        await until_gone(request, backend.looking.value(backend.indexing.look))
+        backend.answering.check()
         items = backend.answer(asked.question, [], asked.where.where(), asked.recall)
-        return streamed(_said(items))
+        return streamed(_one_after_the_other(refreshed(), _said(items)))
 
     @router.post("/search", response_model=None)
     async def search(request: Request, asked: SearchRequest) -> Response:
         await admitted(request, asked)
         if asked.mode and asked.mode not in backend.service.modes:
             raise Refused(409, f"{asked.mode} is not available here", "other_settings")
-        await until_gone(request, backend.looking.value(backend.indexing.look))
         query = Query(asked.query, asked.k, asked.mode, asked.where.where())
-        (found,) = await until_gone(request, backend.search([query]))
-        return JSONResponse({"hits": plain(found)})
+        return streamed(_one_after_the_other(refreshed(), _found(backend, query)))
 
     @router.post("/index", response_model=None)
     async def index(request: Request, asked: Caller) -> Response:
@@ -91,6 +91,18 @@ def routes(backend: Backend) -> APIRouter:
         return streamed(_told(backend.indexing.lanes.stream(backend.indexing.run)))
 
     return router
+
+
+async def _one_after_the_other(*parts: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
+    for part in parts:
+        async with aclosing(part):
+            async for line in part:
+                yield line
+
+
+async def _found(backend: Backend, query: Query) -> AsyncGenerator[str, None]:
+    (hits,) = await backend.search([query])
+    yield event({"hits": plain(hits)})
 
 
 async def _said(items: AsyncGenerator[Delta | Answer, None]) -> AsyncGenerator[str, None]:
@@ -130,6 +142,6 @@ def _near(settings: dict[str, Any], folder: Path) -> str:
     for key, value in settings.items():
         names = value if isinstance(value, list | tuple) else [value]
         for name in names:
-            if isinstance(name, str) and name and not Path(name).is_absolute() and (folder / name).exists():
+            if isinstance(name, str) and name and not os.path.isabs(name) and os.path.exists(folder / name):
                 return key
     return ""
