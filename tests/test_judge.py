@@ -244,5 +244,5 @@ def test_which_model_judges(words: list[str], tmp_path: Path) -> None:
     assert models.make_judge("remote", settings).id == "remote:one@127.0.0.1:9"
     assert models.make_judge("remote:two", settings).id == "remote:two@127.0.0.1:9"
     done = CliRunner().invoke(app, [*words, "--judge", "extract"])
-    assert isinstance(done.exception, ConfigError) and "llama, transformers or remote" in str(done.exception)
+    assert isinstance(done.exception, ConfigError) and "openvino, transformers or remote" in str(done.exception)
     assert not (tmp_path / ".damda").exists(), "a judge that can't be had is named before anything is indexed"
