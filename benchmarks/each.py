@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from math import exp, log
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,9 @@ from damda.measure.dataset import Question, questions
 from damda.measure.evaluate import sample
 from damda.settings import LlamaSettings
 from damda.types import NOT_FOUND, Generator, Hit
+
+SURE = Weighing(place=0)
+"""The log-odds alone; what a place counts is fitted here."""
 
 MOST, TOKENS = 3, 48
 """Passages; tokens of an answer."""
@@ -127,11 +129,7 @@ def each(path: Path, asked: Sequence[Asked]) -> list[Read]:
 def attempts(llama: Llama, one: Asked, hits: Sequence[Hit]) -> list[tuple[float, float, str]]:
     whole = messages(one.question.text, hits)
     begun = [llama.attempt(alone(whole, hits, n), hit, max_tokens=TOKENS) for n, hit in enumerate(hits)]
-    return [(odds(one.absent()), one.likely(), one.quote()) for one in begun if one]
-
-
-def odds(absent: float) -> float:
-    return log(1 - min(exp(absent), 1 - 1e-9)) - absent
+    return [(SURE.score(one.absent(), 0), one.likely(), one.quote()) for one in begun if one]
 
 
 def judged(read: Sequence[Read], grid: Any) -> dict[str, Any]:  # noqa: ANN401  pairs

@@ -6,6 +6,7 @@ Knows: llama.cpp's requests and what it says of its own times. Does not know: te
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from threading import Semaphore
 from typing import Any
@@ -21,6 +22,10 @@ Send = Callable[[Mapping[str, object], Callable[[object], bool]], None]
 
 Row = Mapping[str, Any]
 """``study``, ``way``, and figures by name; a figure that is no number says something of the way."""
+
+
+_header = cache(gguf.header)
+"""Read once: requests are made while others are timed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +48,11 @@ class Subject:
 
     def chats(self) -> bool:
         """Whether the model has a chat template."""
-        return gguf.header(self.path).chat_template
+        return _header(self.path).chat_template
 
     def trained(self) -> int:
         """Tokens of context that it was trained for."""
-        return gguf.header(self.path).context
+        return _header(self.path).context
 
     def request(self, text: str, tokens: int, *, exactly: bool = False) -> dict[str, object]:
         """A greedy request.
