@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "damda"
 FLOORS = [  # top to bottom is ground to roof: a file may import what stands above it in this list
     ["errors", "types"],
     ["library"],
-    ["korean", "asked", "child", "api", "runtime", "plain", "hub", "adopted", "sources", "spinning", "door"],
+    ["korean", "asked", "child", "api", "runtime", "plain", "hub", "adopted", "sources", "spinning", "door", "sqlite"],
     ["morphemes", "pixels", "home"],
     ["settings"],
     ["config"],

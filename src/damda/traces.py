@@ -16,8 +16,9 @@ from typing import Any, Literal
 
 from damda import trace
 from damda.errors import StoreError
+from damda.sqlite import version
 from damda.trace import genai
-from damda.trace.schema import MIGRATIONS, NAME, open_for_reading, open_for_writing, version
+from damda.trace.schema import MIGRATIONS, NAME, open_for_reading, open_for_writing
 from damda.trace.spans import CANCELLED
 
 Status = Literal["ok", "error", "cancelled", "unfinished"]

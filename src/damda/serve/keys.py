@@ -16,17 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from damda.errors import ConfigError, StoreError
+from damda.sqlite import prepare
 
 FILE = "keys.sqlite"
 PREFIX = "damda-"
 _MIGRATIONS = (
-    """
-    CREATE TABLE keys (
-        id TEXT PRIMARY KEY, name TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, made REAL NOT NULL,
-        per_minute INTEGER NOT NULL, revoked REAL, tokens REAL NOT NULL, refilled REAL NOT NULL
-    ) STRICT
-    """,
+    (
+        """
+        CREATE TABLE keys (
+            id TEXT PRIMARY KEY, name TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, made REAL NOT NULL,
+            per_minute INTEGER NOT NULL, revoked REAL, tokens REAL NOT NULL, refilled REAL NOT NULL
+        ) STRICT
+        """,
+    ),
 )
+_PATIENCE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,16 +165,12 @@ class Keys:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=5, check_same_thread=False, isolation_level=None)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = NORMAL")
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    for number, statement in enumerate(_MIGRATIONS[version:], version + 1):
-        db.execute("BEGIN IMMEDIATE")
-        if db.execute("PRAGMA user_version").fetchone() == (number - 1,):  # else another process was faster
-            db.execute(statement)
-            db.execute(f"PRAGMA user_version = {number}")
-        db.execute("COMMIT")
+    db = sqlite3.connect(path, timeout=_PATIENCE, check_same_thread=False, isolation_level=None)
+    try:
+        prepare(db, _MIGRATIONS, _PATIENCE)
+    except BaseException:
+        db.close()
+        raise
     return db
 
 

@@ -8,31 +8,37 @@ Several processes write and read it at once: write-ahead log, and a few seconds 
 import sqlite3
 from pathlib import Path
 
+from damda.sqlite import prepare
+
 NAME = "traces.sqlite"
 
 MIGRATIONS = (
-    """
-    CREATE TABLE traces (
-        id TEXT NOT NULL UNIQUE,
-        began INTEGER NOT NULL,
-        ended INTEGER,
-        name TEXT NOT NULL,
-        spans TEXT NOT NULL
-    );
-    CREATE INDEX traces_began ON traces (began);
-    CREATE TABLE feedback (
-        trace TEXT PRIMARY KEY,
-        given INTEGER NOT NULL,
-        score INTEGER NOT NULL,
-        comment TEXT NOT NULL
-    ) WITHOUT ROWID;
-    """,
+    (
+        """
+        CREATE TABLE traces (
+            id TEXT NOT NULL UNIQUE,
+            began INTEGER NOT NULL,
+            ended INTEGER,
+            name TEXT NOT NULL,
+            spans TEXT NOT NULL
+        )
+        """,
+        "CREATE INDEX traces_began ON traces (began)",
+        """
+        CREATE TABLE feedback (
+            trace TEXT PRIMARY KEY,
+            given INTEGER NOT NULL,
+            score INTEGER NOT NULL,
+            comment TEXT NOT NULL
+        ) WITHOUT ROWID
+        """,
+    ),
 )
-"""Each brings the file from its number to the next; ``user_version`` says how many it has seen.
-
-Times are nanoseconds since 1970. A trace without ``ended`` is running, or was cut off. ``spans`` are JSON objects with
-a comma between them: one row a trace, for a row a span, with an index to find it by, takes longer to write.
+"""Times are nanoseconds since 1970. A trace without ``ended`` is running, or was cut off. ``spans`` are JSON objects
+with a comma between them: one row a trace, for a row a span, with an index to find it by, takes longer to write.
 """
+
+_PATIENCE = 5.0
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
@@ -41,11 +47,9 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     Raises:
         sqlite3.Error: it can't be.
     """
-    connection = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last traces, not the file
-        migrate(connection)
+        prepare(connection, MIGRATIONS, _PATIENCE)
     except sqlite3.Error:
         connection.close()
         raise
@@ -66,24 +70,3 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         connection.close()  # no place for the log that readers share: then nobody writes either
         connection = sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None, check_same_thread=False)
     return connection
-
-
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the tables up to date; several processes may try at once."""
-    if version(connection) >= len(MIGRATIONS):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for number, script in enumerate(MIGRATIONS[version(connection) :], version(connection) + 1):
-            for statement in filter(None, map(str.strip, script.split(";"))):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {number}")
-        connection.execute("COMMIT")
-    except sqlite3.Error:
-        connection.execute("ROLLBACK")
-        raise
-
-
-def version(connection: sqlite3.Connection) -> int:
-    """How many migrations the file has seen."""
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])

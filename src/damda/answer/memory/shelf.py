@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from damda.sqlite import busy, prepare
+
 log = logging.getLogger("damda.cache")
 
 NAME = "answers.sqlite"
@@ -41,9 +43,7 @@ MIGRATIONS = (
         " BEGIN UPDATE counts SET value = value - old.bytes WHERE name = 'bytes'; END",
     ),
 )
-"""Each brings the file from its number to the next; ``user_version`` says how many it has seen.
-
-Ids only grow, and of a row nothing changes but ``used`` and ``hits``: whoever has read all rows up to an id has to
+"""Ids only grow, and of a row nothing changes but ``used`` and ``hits``: whoever has read all rows up to an id has to
 read only those after it. ``bytes`` is what a row weighs; their sum is kept by the triggers.
 """
 
@@ -110,7 +110,7 @@ class Shelf:
                         raise
                     return work(self._open())
             except sqlite3.OperationalError as error:
-                if _is_busy(error):  # another process is writing: nothing is wrong, this one thing is not kept
+                if busy(error):  # another process is writing: nothing is wrong, this one thing is not kept
                     return otherwise
                 self._refused(error)
             except (sqlite3.Error, OSError) as error:
@@ -171,39 +171,12 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.text_factory = lambda raw: raw.decode(errors="replace")
     try:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file only
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last answers, not the file
         connection.execute("PRAGMA journal_size_limit = 4000000")
-        _migrate(connection)
+        prepare(connection, MIGRATIONS, _PATIENCE)
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    """Bring the tables up to date; several processes may try at once."""
-    if _version(connection) >= len(MIGRATIONS):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for number, statements in enumerate(MIGRATIONS[_version(connection) :], _version(connection) + 1):
-            for statement in statements:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {number}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _is_busy(error: sqlite3.OperationalError) -> bool:
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
