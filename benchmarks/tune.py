@@ -1,13 +1,17 @@
 """What tuning gains: the commands of `damda tune` on the shared data, their figures kept.
 
 python benchmarks/tune.py sts DATA --home HOME
+python benchmarks/tune.py gemma DATA --home HOME
 python benchmarks/tune.py encoder DATA --home HOME
+python benchmarks/tune.py light DATA --home HOME
 python benchmarks/tune.py fusion DATA --home HOME
 python benchmarks/tune.py reranker DATA --home HOME
 python benchmarks/tune.py compare DATA --home HOME
 python benchmarks/tune.py examples DATA --home HOME
 
-The last one compares what was tuned on ko_qa on the example documents, which it has never seen.
+`gemma` is `damda tune sts` from a raw language model, `light` is `damda tune encoder` by the two methods that change
+little of the model. `examples` compares on the example documents: what was tuned on them, if there is a home in which
+that was done (HOME/examples), else what was tuned on ko_qa, which has never seen them.
 
 DATA has the folders ko_sts, ko_nli and ko_qa. HOME keeps the index, what is trained and what is adopted: a command
 that was interrupted goes on there, and a later one starts from what an earlier one has adopted. What stands behind
@@ -26,7 +30,7 @@ import machine
 
 from damda.assemble.three import newest
 
-STEPS = ("sts", "encoder", "fusion", "reranker", "compare", "examples")
+STEPS = ("sts", "gemma", "encoder", "light", "fusion", "reranker", "compare", "examples")
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -37,7 +41,7 @@ def main() -> None:
     arguments.add_argument("--home", type=Path, required=True)
     at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)  # argparse takes none behind options
     given, more = arguments.parse_args(sys.argv[1:at]), sys.argv[at + 1 :]
-    command = "compare" if given.step == "examples" else given.step
+    command = {"examples": "compare", "gemma": "sts", "light": "encoder"}.get(given.step, given.step)
     words = ["tune", command, *options(given.step, given.data, given.home), *more]
     begun = time.perf_counter()
     done = subprocess.run(
@@ -57,18 +61,23 @@ def main() -> None:
 def options(step: str, data: Path, home: Path) -> list[str]:
     """Of one command."""
     if step == "examples":
-        tuned, cross = (newest(home, kind) for kind in ("encoder", "reranker"))
+        of = home / "examples" if (home / "examples" / "artifacts").is_dir() else home
+        tuned, cross = (newest(of, kind) for kind in ("encoder", "reranker"))
         words = [str(EXAMPLES / "documents"), "--questions", str(EXAMPLES / "questions.jsonl"), "--synthesise", "400"]
         return [*words, "--all", "--home", str(home / "examples"), "--encoder", str(tuned), "--reranker", str(cross)]
-    if step != "sts":
-        return [str(data / "ko_qa"), "--home", str(home)]
+    if step not in ("sts", "gemma"):
+        methods = ["--method", "lora,adapter"] if step == "light" else []
+        return [str(data / "ko_qa"), "--home", str(home), *methods]
     sts, nli = data / "ko_sts", data / "ko_nli"
-    words = [str(sts / "korsts_train.jsonl"), str(sts / "korsts_dev.jsonl")]
-    for name in ("klue_nli_dev", "xnli_dev", "xnli_test"):
-        words += ["--nli", str(nli / f"{name}.jsonl")]
+    words = [str(sts / "korsts_train.jsonl"), str(sts / "korsts_dev.jsonl"), "--licence", "CC-BY-SA-4.0"]
     for name in ("klue_sts_dev", "korsts_test"):
         words += ["--test", str(sts / f"{name}.jsonl")]
-    return [*words, "--retrieval", str(data / "ko_qa"), "--licence", "CC-BY-SA-4.0", "--out", str(home / "sts")]
+    if step == "gemma":
+        words += ["--model", "gemma3-270m", "--pooling", "mean", "--epochs", "0.5", "--rate", "1e-4", "--batch", "16"]
+        return [*words, "--out", str(home / "gemma")]
+    for name in ("klue_nli_dev", "xnli_dev", "xnli_test"):
+        words += ["--nli", str(nli / f"{name}.jsonl")]
+    return [*words, "--retrieval", str(data / "ko_qa"), "--out", str(home / "sts")]
 
 
 def shortened(result: Any, home: Path) -> Any:  # noqa: ANN401  JSON

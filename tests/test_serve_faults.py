@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -517,12 +518,27 @@ def workers_of(child: Child) -> set[int]:
     return {int(line.split()[0]) for line in listed.stdout.splitlines() if "spawn_main" in line}
 
 
+def test_ready_soon_where_another_was_indexing(tmp_path: Path) -> None:
+    (root := tmp_path / "docs").mkdir()
+    service = built(root, {"serve.rescan": 600})
+    documents(root)
+    with ExitStack() as other:
+        other.enter_context(service.kb._home.writing())
+        with served(build(service)) as server, server.client() as client:
+            time.sleep(0.5)  # by now it has looked, and found somebody indexing
+            assert client.get("/ready").status_code == 503
+            other.close()
+            until(lambda: client.get("/ready").status_code == 200, 10)
+
+
 def test_several_workers(root: Path) -> None:
     """One is killed: the other answers, it is replaced. The parent is killed: they end, and the port is free."""
     with Child(root, {**WRITER, "serve.workers": 2}) as child, child.client() as client:
         before = workers_of(child)
         assert len(before) == 2
-        os.kill(victim := min(before), signal.SIGKILL)
+        os.kill(victim := min(before), signal.SIGSTOP)
+        time.sleep(1.2)  # by now it has been asked for a sign of life
+        os.kill(victim, signal.SIGKILL)
         until(lambda: victim not in workers_of(child))
         for _ in range(10):
             with child.client() as fresh:

@@ -121,11 +121,12 @@ async def follow(backend: Backend) -> None:
             log.exception("unexpected error while following the folder")
         if not every and backend.ready.is_set():
             return
-        await asyncio.sleep(every or _RETRY)
+        # Not ready: another worker, or another process, makes the index just now.
+        await asyncio.sleep(every if every and backend.ready.is_set() else _RETRY)
 
 
-_RETRY = 5.0
-"""Seconds between tries to become ready where the folder is not followed."""
+_RETRY = 1.0
+"""Seconds between tries to become ready."""
 
 ERROR = {
     "description": "Not carried out; the message says why and what to do.",

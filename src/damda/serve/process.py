@@ -196,6 +196,14 @@ class _Workers(Multiprocess):
         self._told = True
         self.signal_queue.append(number)
 
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that have ended, or that give no sign of life."""
+        for process in self.processes:
+            # The worker has its own. With this one open, a worker that dies while it is asked for a sign of life would
+            # be waited for as if it computed.
+            process.child_conn.close()
+        super().keep_subprocess_alive()
+
     def terminate_all(self) -> None:
         """End the workers; take no more connections, which nobody would answer."""
         for sock in self.sockets:
