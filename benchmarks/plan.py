@@ -15,12 +15,12 @@ import machine
 
 from damda import weights
 from damda.compress import roofline
-from damda.compress.machine import form, measured
+from damda.compress.machine import measured
 from damda.compress.shape import shape
 from damda.generate.native import Native
 
 BATCHES = (1, 2, 4, 8)
-READ, SPOKEN, RUNS = 64, 24, 3
+READ, SPOKEN, RUNS = 64, 24, 9
 """Tokens of each request's prompt; tokens that are written behind it; times."""
 
 
@@ -37,7 +37,7 @@ def compared(path: Path) -> list[dict[str, Any]]:
     """Rows of what was predicted, what was measured, and their ratio."""
     of = shape(path)
     one = roofline.load(of, 2 * (READ + SPOKEN // 2))  # half of it is what a step has before it on average
-    device = measured(form(of.kinds), of.hidden)
+    device = measured(of)
     found = [("prompt", roofline.prefill(roofline.load(of, 512), device), prompt(path))]
     found += [(f"batch {n}", roofline.decode(one, device, n), decode(path, n)) for n in BATCHES]
     return [

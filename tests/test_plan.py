@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from damda.cli import commands
 from damda.compress import ggml, machine, memory, roofline, vllm
 from damda.compress.roofline import PUBLISHED, Device
-from damda.compress.shape import shape
+from damda.compress.shape import Shape, Tensors, shape
 from damda.errors import ConfigError, WeightsError
 
 LLAMA_8B = {
@@ -270,51 +270,97 @@ def test_a_table_that_is_looked_up_is_not_read(tmp_path: Path) -> None:
 
 def test_prompts_are_arithmetic(tmp_path: Path) -> None:
     one = loaded(tmp_path)
-    assert roofline.prefill(one, HALF) == pytest.approx(1e12 / (2 * one.shape.multiplied), rel=0.1)
+    attending = 2 * 32 * (128 + 128) * 32 * 2048  # half of the context, in each of 32 layers
+    words = 2 * one.shape.counts.linear  # the head makes a word of the last token only
+    assert roofline.prefill(one, HALF) == pytest.approx(1e12 / (words + attending))
 
 
 def test_speeds_that_were_measured_count(tmp_path: Path) -> None:
     """A processor that unpacks four bits is never as fast as its memory, and hardly faster with more tokens at once."""
     one = roofline.load(shape(config(tmp_path / "m", **SMOLLM2)), 128)
     weights = 2 * one.shape.multiplied
-    device = Device("here", 1e11, 1e10, 8e10, "", ((1, 2e10), (4, 6e10), (256, 8e10)))
+    device = Device("here", 1e11, 1e10, 8e10, "", ((1, 2e10), (4, 6e10), (256, 8e10)), attending=8e10)
     assert roofline.decode(one, device, 1) == pytest.approx(2e10 / weights, rel=0.05)
     assert roofline.decode(one, device, 2) == pytest.approx((2e10 + 4e10 / 3) / weights, rel=0.05)
     assert roofline.decode(one, device, 256) == pytest.approx(8e10 / weights, rel=0.05)
     assert roofline.turns(one, device) == (4, "arithmetic") and roofline.best(one, device) == 4
-    waiting = replace(device, node=1e-4)
+    waiting = replace(device, between=((1, 1e-4), (256, 1e-4)))
     lost = 1 / roofline.decode(one, waiting, 1) - 1 / roofline.decode(one, device, 1)
-    assert lost == pytest.approx(roofline.NODES * one.shape.layers * 1e-4)
-    assert roofline.turns(one, waiting)[0] > 4, "what threads wait for one another is shared by all requests"
+    assert lost == pytest.approx(30 * (8 + 2 * 2) * 1e-4)
+    assert roofline.turns(one, waiting)[0] > 4, "what is the same for one and for many is shared by all requests"
+    slower = replace(device, attending=1e9)
+    back = 30 * 2 * 9 * 64 * 2 * 64  # operations of one token that looks back at 64
+    lost = 1 / roofline.decode(one, slower, 1) - 1 / roofline.decode(one, device, 1)
+    assert lost == pytest.approx(back / 1e9 - max(back / 8e10, memory.looked_at(one.shape, 64) / 1e10))
 
 
 # --- this machine
 
 
 @pytest.mark.parametrize("library", [True, False])
-def test_this_machine_is_measured(monkeypatch: pytest.MonkeyPatch, library: bool) -> None:
+def test_this_machine_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: bool) -> None:
     monkeypatch.setattr(machine, "_SECONDS", 0.01)
     if not library:
         monkeypatch.setattr(ggml, "library", lambda: None)
     elif ggml.library() is None:
         pytest.skip("xllamacpp is not installed")
-    found = machine.measured(2)
-    assert ("Q4_0 products of llama.cpp" in found.source) == library
-    assert bool(found.products) == library == (found.node > 0)
+    found = machine.measured(shape(config(tmp_path / "m", **SMOLLM2)), "gguf:Q4_0")
+    assert ("products of llama.cpp in Q4_0, Q8_0" in found.source) == library
+    assert bool(found.products) == library == (found.attending > 0) == (found.between[0][1] > 0)
     assert 1e8 < found.bandwidth < 1e13 and found.bandwidth < found.flops < 1e15 and found.memory > 1e8
 
 
-def test_a_system_that_hides_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mix_is_as_fast_as_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head of 64,000 weights in one form, a layer of 4,096 in another: seconds add up, whatever the batch."""
+    taken = {8: 1e-9, 2: 3e-9}
+    monkeypatch.setattr(ggml, "library", lambda: "there")
+    monkeypatch.setattr(machine, "_weight", lambda library, made, n, threads: n * taken[made[0].kind])
+    monkeypatch.setattr(machine, "_node", lambda library, hidden, n, threads: 1e-6)
+    monkeypatch.setattr(machine, "_attention", lambda library, of, threads: 1e9)
+    found = machine.measured(shape(tiny_gguf(tmp_path / "tiny.gguf")))
+    seconds = 64_000e-9 + 4096 * 3e-9
+    assert [speed for _, speed in found.products] == pytest.approx([2 * 68_096 / seconds] * 6)
+    assert found.bandwidth == pytest.approx((64_000 * 34 / 32 + 4096 * 18 / 32) / seconds)
+    assert found.flops == pytest.approx(2 / 3e-9), "a prompt's words but the last pass through no head"
+
+
+def test_a_system_that_hides_its_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("os.sysconf")
     with pytest.raises(ConfigError, match="plan for a GPU with --device"):
-        machine.measured(2)
+        machine.measured(shape(config(tmp_path / "m")))
 
 
-def test_forms_that_no_kernel_is_known_of() -> None:
+def test_what_a_token_is_multiplied_with(tmp_path: Path) -> None:
+    layers, head = machine.matrices(shape(tiny_gguf(tmp_path / "tiny.gguf")))
+    assert layers == [(64, 64, 2, 1)] and head == (64, 1000, 8, 1)
+    of = shape(config(tmp_path / "m", **SMOLLM2))
+    layers, head = machine.matrices(of)
+    assert sorted((one.wide, one.long, one.copies) for one in layers) == [
+        (576, 192, 60), (576, 576, 30), (576, 576, 30), (576, 1536, 60), (1536, 576, 30),
+    ]  # fmt: skip
+    assert {one.kind for one in layers} == {head.kind} == {1}, "a config says nothing: 16 bits"
+    assert sum(one.weights for one in (*layers, head)) == of.multiplied
+
+    def kinds(of: Shape, method: str) -> set[tuple[int, int]]:
+        layers, head = machine.matrices(of, method)
+        return {(one.kind, head.kind) for one in layers}
+
+    assert kinds(of, "gguf:Q4_K_M") == {(6, 8)}, "576 is no multiple of 256"
+    assert kinds(replace(of, hidden=512), "gguf:Q4_K_M") == {(12, 14)}
+    assert {kind for method in memory.METHODS for both in kinds(of, method) for kind in both} <= set(memory.BLOCKS)
+
+
+def test_experts_count_as_far_as_they_are_passed_through(tmp_path: Path) -> None:
+    tensors = (Tensors("experts", 8, (64, 128, 16), 3), Tensors("table", 8, (64, 1000), 1))
+    of = replace(shape(config(tmp_path / "m", **SMOLLM2)), tensors=tensors, used=1 / 4)
+    assert machine.matrices(of)[0] == [(64, 128, 8, 12)]
+
+
+def test_a_form_that_no_kernel_is_known_of(tmp_path: Path) -> None:
+    of = replace(shape(config(tmp_path / "m")), tensors=(Tensors("linear", 99, (64, 64), 1),))
     with pytest.raises(ConfigError, match="form 99"):
-        machine.measured(99)
-    assert machine.form([(0, 10), (8, 500), (12, 90)]) == 8 and machine.form([]) == 1
-    assert {machine.form([], method) for method in memory.METHODS} <= set(memory.BLOCKS)
+        machine.measured(of)
+    assert memory.stored(of) is None
 
 
 # --- the command

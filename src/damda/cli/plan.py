@@ -95,9 +95,7 @@ def _devices(names: Sequence[str], of: "Shape", method: str) -> "list[Device]":
     wanted = [name.casefold() for name in names] or [_THIS, *gpus]
     for name in wanted:
         _known(name, [_THIS, *gpus], "--device")
-    return [
-        gpus[name] if name in gpus else machine.measured(machine.form(of.kinds, method), of.hidden) for name in wanted
-    ]
+    return [gpus[name] if name in gpus else machine.measured(of, method) for name in wanted]
 
 
 def _show(made: "Plan") -> None:

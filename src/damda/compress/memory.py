@@ -6,7 +6,7 @@ Does not know: machines, speed.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import ceil
+from math import ceil, prod
 
 from damda.compress.shape import Shape
 
@@ -93,9 +93,9 @@ def _bytes(method: str, *, whole_blocks: bool) -> tuple[float, float]:
 
 def stored(shape: Shape) -> float | None:
     """Bytes of a GGUF's weights as they are; None: of a config, or in a form that is not known here."""
-    if not shape.kinds or any(kind not in BLOCKS for kind, _ in shape.kinds):
+    if not shape.tensors or any(of.kind not in BLOCKS for of in shape.tensors):
         return None
-    return sum(count / BLOCKS[kind][1] * BLOCKS[kind][2] for kind, count in shape.kinds)
+    return sum(prod(of.shape) * of.copies / BLOCKS[of.kind][1] * BLOCKS[of.kind][2] for of in shape.tensors)
 
 
 def a_token(shape: Shape, kind: str = "f16") -> float:

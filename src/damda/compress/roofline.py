@@ -28,9 +28,10 @@ class Device:
         bandwidth: bytes a second that weights are read with.
         flops: operations a second, a multiplication and an addition being two.
         source: where the figures are from.
-        products: (batch, operations a second) of weights with so many tokens, where that was measured: no processor
-            turns from the one limit to the other at a point.
-        node: seconds that an operation of a model's graph takes beside its arithmetic, as threads wait for one another.
+        products: (batch, operations a second) of a model's weights with so many tokens, where that was measured: no
+            processor turns from the one limit to the other at a point.
+        attending: operations a second of a token that looks back, where that was measured.
+        between: (batch, seconds) of an operation between products, such as a norm.
     """
 
     name: str
@@ -39,11 +40,13 @@ class Device:
     flops: float
     source: str
     products: tuple[tuple[int, float], ...] = ()
-    node: float = 0.0
+    attending: float = 0.0
+    between: tuple[tuple[int, float], ...] = ((1, 0.0),)
 
 
-NODES = 20
-"""Operations a layer that threads wait after: seven products, two of attention, and norms, rotations, sums between."""
+OPERATIONS, NORM = 8, 2
+"""Operations a layer between products: two rotations, two writes of the cache, two sums, the MLP's gate, a scale; and
+those of each norm. So counted in llama.cpp's graphs of Llama (2 norms) and Gemma 3 (6)."""
 
 
 def _published(name: str, gigabytes: float, gigabytes_a_second: float, teraflops: float, source: str) -> Device:
@@ -114,26 +117,29 @@ def decode(one: Load, device: Device, batch: int) -> float:
     reading, multiplying = step(one, device, batch)
     if not device.products:
         return batch / max(reading, multiplying)
-    weights = 2 * batch * one.shape.multiplied / _reached(device, batch)
+    weights = 2 * batch * one.shape.multiplied / _between(device.products, batch)
     caches = reading - one.read / device.bandwidth
-    attending = multiplying - 2 * batch * one.shape.multiplied / device.flops
-    return batch / (weights + max(caches, attending) + NODES * one.shape.layers * device.node)
+    attending = (multiplying - 2 * batch * one.shape.multiplied / device.flops) * device.flops / device.attending
+    quick = (OPERATIONS + NORM * one.shape.norms) * one.shape.layers * _between(device.between, batch)
+    return batch / (weights + max(caches, attending) + quick)
 
 
-def _reached(device: Device, batch: int) -> float:
-    """Operations a second with so many tokens at once: between batches that were measured, in proportion."""
-    (low, slow), *rest = device.products
-    for high, fast in rest:
+def _between(measured: Sequence[tuple[int, float]], batch: int) -> float:
+    """What was measured for a batch: between two, in proportion; beyond the last, as for that."""
+    (low, first), *rest = measured
+    for high, then in rest:
         if batch <= high:
-            return slow + (fast - slow) * max(0, batch - low) / (high - low)
-        low, slow = high, fast
-    return slow
+            return first + (then - first) * max(0, batch - low) / (high - low)
+        low, first = high, then
+    return first
 
 
 def prefill(one: Load, device: Device) -> float:
     """Tokens of prompts a second, at most: every weight is read once for many tokens, so arithmetic is what counts. Of
-    prompts as long as the context, a token of which has half of it before it on average."""
-    return device.flops / _operations(one.shape, one.context // 2)
+    prompts as long as the context, a token of which has half of it before it on average. Words are made of the last
+    token only, so the head does not count."""
+    head = one.shape.counts.head or one.shape.counts.table
+    return device.flops / (_operations(one.shape, one.context // 2) - 2 * head)
 
 
 def fits(one: Load, device: Device) -> int:

@@ -6,11 +6,12 @@ a number, machines.
 
 import json
 import struct
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from damda.errors import ConfigError, WeightsError
 from damda.generate import gguf
@@ -23,6 +24,25 @@ PATTERNS = {"gemma2": 2, "gemma3": 6, "cohere2": 4, "gpt-oss": 2}
 
 _HEADER = 100_000_000
 """safetensors' own limit, in bytes."""
+
+
+class Tensors(NamedTuple):
+    """Tensors that are alike.
+
+    Attributes:
+        what: attribute of `Counts`; those of experts count in two.
+        kind: ggml's number of their form; `UNSAID` for a config's.
+        shape: how wide the rows are, how many there are, and how many experts have such a matrix each.
+        copies: how many tensors.
+    """
+
+    what: str
+    kind: int
+    shape: tuple[int, ...]
+    copies: int
+
+
+UNSAID = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +80,8 @@ class Shape:
         windows: tokens that a layer looks back, by layer; 0: all.
         context: tokens that it was trained for; 0: not said.
         used: share of the experts that one token passes through.
-        kinds: form (ggml's number) -> how many weights the file has in it; empty for a config.
+        tensors: what the weights consist of.
+        norms: a layer; 2 where nothing says.
     """
 
     name: str
@@ -75,7 +96,8 @@ class Shape:
     context: int
     counts: Counts
     used: float = 1.0
-    kinds: tuple[tuple[int, int], ...] = ()
+    tensors: tuple[Tensors, ...] = ()
+    norms: int = 2
 
     @property
     def layers(self) -> int:
@@ -144,11 +166,9 @@ def _of_gguf(path: Path, header: gguf.Header) -> Shape:
     if not layers or not heads or header.fact("ssm.state_size") or header.fact("attention.kv_lora_rank"):
         raise ConfigError(f"{path}: {header.architecture or 'this'} keeps something else than keys and values a token")
     key_dim = whole("attention.key_length", hidden // heads)
-    counts = _counted((_known_to_gguf(t.name), t.count, len(t.shape)) for t in header.tensors)
+    tensors = _alike((_known_to_gguf(of.name), of.kind, of.shape) for of in header.tensors)
     experts = whole("expert_count", 0)
-    kinds: dict[int, int] = {}
-    for tensor in header.tensors:
-        kinds[tensor.kind] = kinds.get(tensor.kind, 0) + tensor.count
+    norms = sum(t.name.startswith("blk.") and t.name.endswith("_norm.weight") for t in header.tensors)
     table = next((t for t in header.tensors if t.name == "token_embd.weight"), None)
     return Shape(
         path.stem,
@@ -161,9 +181,10 @@ def _of_gguf(path: Path, header: gguf.Header) -> Shape:
         _windows_of_gguf(header, layers),
         table.shape[-1] if table else 0,
         header.context,
-        counts,
+        _counted(tensors),
         used=whole("expert_used_count", experts) / experts if experts else 1.0,
-        kinds=tuple(sorted(kinds.items())),
+        tensors=tensors,
+        norms=round(norms / layers) or 2,
     )
 
 
@@ -205,10 +226,10 @@ def _of_config(path: Path) -> Shape:
     shared = config.get("num_key_value_heads") or heads
     kv_heads = tuple(map(int, shared)) if isinstance(shared, list) else (int(shared),) * layers
     vocabulary = _number(config, path, "vocab_size")
-    counts = _stored(path.parent) or _computed(config, path, hidden, heads, kv_heads, key_dim, vocabulary)
+    tensors = _stored(path.parent) or _computed(config, path, hidden, heads, kv_heads, key_dim, vocabulary)
     experts = int(config.get("num_local_experts") or config.get("num_experts") or 0)
     if config.get("tie_word_embeddings", kind.startswith("gemma")):
-        counts = replace(counts, head=0)
+        tensors = tuple(of for of in tensors if of.what != "head")
     return Shape(
         path.parent.resolve().name,
         kind,
@@ -220,8 +241,9 @@ def _of_config(path: Path) -> Shape:
         _windows_of_config(config, layers),
         vocabulary,
         int(config.get("max_position_embeddings") or config.get("n_positions") or 0),
-        counts,
+        _counted(tensors),
         used=int(config.get("num_experts_per_tok", experts)) / experts if experts else 1.0,
+        tensors=tensors,
     )
 
 
@@ -238,14 +260,13 @@ def _windows_of_config(config: Mapping[str, Any], layers: int) -> tuple[int, ...
     return (window,) * layers
 
 
-def _stored(folder: Path) -> Counts | None:
-    """Counts by what the weights' own headers say; None: there are no safetensors."""
-    found = [
-        (_known_to_transformers(name), prod(about["shape"]), len(about["shape"]))
+def _stored(folder: Path) -> tuple[Tensors, ...]:
+    """By what the weights' own headers say; none: there are no safetensors."""
+    return _alike(
+        (_known_to_transformers(name), UNSAID, tuple(reversed(about["shape"])))
         for file in sorted(folder.glob("*.safetensors"))
         for name, about in _safetensors(file).items()
-    ]
-    return _counted(found) if found else None
+    )
 
 
 def _safetensors(file: Path) -> dict[str, Any]:
@@ -270,16 +291,17 @@ def _known_to_transformers(name: str) -> str:
     return "experts" if ".experts." in name else "linear"
 
 
-def _counted(tensors: Iterable[tuple[str, int, int]]) -> Counts:
-    """Of (what it is, how many weights, how many dimensions)."""
+def _alike(tensors: Iterable[tuple[str, int, tuple[int, ...]]]) -> tuple[Tensors, ...]:
+    """Of (what it is, its form, its shape)."""
+    counts = Counter((what if len(shape) > 1 else "small", kind, shape) for what, kind, shape in tensors)
+    return tuple(Tensors(*of, copies) for of, copies in sorted(counts.items()))
+
+
+def _counted(tensors: Iterable[Tensors]) -> Counts:
     found = {"table": 0, "head": 0, "linear": 0, "small": 0, "experts": 0}
-    for what, count, dimensions in tensors:
-        if dimensions < 2:
-            found["small"] += count
-            continue
-        found["linear" if what == "experts" else what] += count
-        found["experts"] += count if what == "experts" else 0
-    return Counts(**found)
+    for of in tensors:
+        found[of.what] += prod(of.shape) * of.copies
+    return Counts(**{**found, "linear": found["linear"] + found["experts"]})
 
 
 def _computed(
@@ -290,18 +312,26 @@ def _computed(
     kv_heads: Sequence[int],
     key_dim: int,
     vocabulary: int,
-) -> Counts:
+) -> tuple[Tensors, ...]:
     """By the config alone, with two norms a layer; what some models have more of those is a thousandth of all."""
     kind = config.get("model_type")
     if kind not in GATED:
         raise ConfigError(
             f"{path}: how many weights a {kind} has can't be told from its config alone; put its .safetensors beside it"
         )
-    inner = _number(config, path, "intermediate_size")
-    layers = len(kv_heads)
-    attention = 2 * hidden * key_dim * (layers * heads + sum(kv_heads))
-    table = vocabulary * hidden
-    return Counts(table, table, attention + layers * 3 * hidden * inner, (2 * layers + 1) * hidden)
+    inner, layers = _number(config, path, "intermediate_size"), len(kv_heads)
+    shared = Counter(key_dim * count for count in kv_heads)
+    matrices = (
+        ("table", (hidden, vocabulary), 1),
+        ("head", (hidden, vocabulary), 1),
+        ("linear", (hidden, heads * key_dim), layers),
+        ("linear", (heads * key_dim, hidden), layers),
+        *(("linear", (hidden, rows), 2 * count) for rows, count in shared.items()),
+        ("linear", (hidden, inner), 2 * layers),
+        ("linear", (inner, hidden), layers),
+        ("small", (hidden,), 2 * layers + 1),
+    )
+    return tuple(Tensors(what, UNSAID, shape, copies) for what, shape, copies in matrices)
 
 
 def _json(path: Path) -> dict[str, Any]:
