@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import httpx
 import pytest
+from tracing_fixtures import Start, latest, steps
 
+from damda import trace
 from damda.errors import ConfigError, GeneratorError, UnreachableError
 from damda.generate.remote import Remote
 from damda.generate.thinking import HideThinking
@@ -79,6 +82,16 @@ def failure(server: Server, kind: type[GeneratorError] = GeneratorError, *, retr
     message = str(caught.value)
     assert KEY not in message and "\n" not in message
     return message
+
+
+def test_what_the_server_had_read_before_stands_in_the_trace(tmp_path: Path, start: Start) -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 5}}
+    remote = Server(streamed(sse(said("서울"), said(finish="stop"), {"choices": [], "usage": usage}))).remote()
+    start(tmp_path)
+    with trace.generation(ASK, 9, 0.0, model=lambda: "remote:m@here") as step:
+        assert [delta.usage for delta in step.steps(remote.stream(ASK))][-1] == Usage(7, 2)
+    (made,) = steps(latest(tmp_path))
+    assert made.attributes["gen_ai.usage.cache_read.input_tokens"] == 5 and "damda.guessed" not in made.attributes
 
 
 def test_streams_text_finish_and_usage() -> None:

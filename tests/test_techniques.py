@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from test_llama import MISSING, smollm
+from tracing_fixtures import Start, latest, steps
 
+from damda import trace
 from damda.errors import ConfigError
 from damda.generate.llama import Llama
 from damda.generate.techniques import Techniques, techniques
@@ -114,3 +116,21 @@ def test_adapters(tmp_path: Path) -> None:
     assert [(path.name, scale) for path, scale in found.adapters] == [("a.gguf", 1.0), ("b.gguf", 0.5)]
     assert found.changing.startswith("a.gguf=1-") and "b.gguf=0.5-" in found.changing
     assert Techniques().changing == ""
+
+
+def test_a_trace_shows_what_was_switched_on_and_what_it_spared(path: Path, tmp_path: Path, start: Start) -> None:
+    given = {"context": 512, "speculation": "ngram", "prompt_megabytes": 64, "mode": "write"}
+    llama = Llama(LlamaSettings.model_validate(given), path=path)
+    start(tmp_path)
+    for _ in range(2):
+        with trace.generation(ASKED, 48, 0.0, model=lambda: llama.id) as step:
+            for delta in step.steps(llama.stream(ASKED, passages=HITS, max_tokens=48)):
+                step.took(delta)
+    llama.close()
+    (made,) = steps(latest(tmp_path))
+    facts = made.attributes
+    assert facts["damda.techniques"] == [
+        "flash attention auto", "cache f16", "guesses ngram, up to 8 tokens", "prompts in 64 MB", "1 at once",
+    ]  # fmt: skip
+    assert facts["gen_ai.usage.cache_read.input_tokens"] > 40, "asked before: all but the last tokens were read"
+    assert facts["damda.guessed"] >= facts["damda.guessed.right"] > 0, "copying is what can be guessed"

@@ -7,9 +7,10 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from damda import trace
 from damda.errors import GeneratorError
 from damda.generate import quoting
-from damda.generate.wire import Piece, Token
+from damda.generate.wire import Piece, Spared, Token
 from damda.types import Delta, Usage
 
 PLACES = 40
@@ -42,6 +43,7 @@ class Attempt:
         self._source, self._choice, self._refusal = source, choice, refusal
         self._text, self._tokens = "", list[Token]()
         self._usage: Usage | None = None
+        self._spared: Spared | None = None
 
     def absent(self) -> float:
         """Natural logarithm of the probability that the first token is the refusal's. Waits for that token."""
@@ -75,6 +77,8 @@ class Attempt:
 
     def end(self) -> Delta:
         """What a stream ends with."""
+        if self._spared:
+            trace.spared(*self._spared)
         return Delta(finish="stop", usage=self._usage)
 
     def close(self) -> None:
@@ -89,7 +93,7 @@ class Attempt:
             raise GeneratorError(f"llama.cpp failed: {piece.error}")
         self._text += piece.text
         self._tokens += piece.tokens
-        self._usage = piece.usage or self._usage
+        self._usage, self._spared = piece.usage or self._usage, piece.spared or self._spared
         return True
 
     def _refuses(self, token: str) -> bool:

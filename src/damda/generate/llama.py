@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from damda import trace
 from damda.errors import ConfigError, GeneratorError
 from damda.generate import fewshot, fitting, gguf, quoting
 from damda.generate.attempt import PLACES, Attempt
@@ -39,6 +40,8 @@ class _End:
         if piece.error:
             raise GeneratorError(f"llama.cpp failed: {piece.error}")
         self.finish = "length" if piece.finish == "length" else self.finish
+        if piece.spared:
+            trace.spared(*piece.spared)
         self.usage = piece.usage or self.usage
 
     def delta(self) -> Delta:
@@ -101,6 +104,8 @@ class Llama:
         named = (self._path.name, fingerprint, settings.mode, wanted.changing)
         self._id = ":".join(["llama", *filter(None, named)])
         self._kv_folder = kv_folder.absolute() if kv_folder and settings.kv else None
+        self._techniques = [*wanted.said, f"{settings.slots} at once"]
+        self._techniques += ["saved prompts"] if self._kv_folder else []
         size = (settings.context, settings.threads, settings.slots)
         key = (self._path.absolute(), fingerprint, *size, wanted, self._kv_folder)
         self._weights = shared(key, partial(_load, self._path, settings, wanted, self._kv_folder))
@@ -136,6 +141,7 @@ class Llama:
         Raises:
             GeneratorError: the model does not load, or the prompt does not fit even with one passage.
         """
+        trace.running(self._techniques)
         quote = self._settings.mode == "quote"
         engine, chats, prefixes = self._weights.get()
         request, kept = fitting.fit(engine, messages, passages, chats=chats, quote=quote, max_tokens=max_tokens)
@@ -162,6 +168,7 @@ class Llama:
         Raises:
             GeneratorError: the model does not load, or the prompt does not fit.
         """
+        trace.running(self._techniques)
         choice = quoting.quotable([hit.chunk.text])
         if not choice:
             return None
@@ -182,6 +189,7 @@ class Llama:
         Raises:
             GeneratorError: the model does not load, or the prompt does not fit.
         """
+        trace.running(self._techniques)
         engine = self._weights.get().engine
         request = fitting.fit_prompt(engine, prompt, max_tokens)
         request |= {"max_tokens": max_tokens, "temperature": temperature, "stop": [*stop]}

@@ -7,6 +7,7 @@ tokens, engines.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
+from damda import trace
 from damda.generate import fewshot, fitting
 from damda.generate.shared import Shared
 from damda.generate.thinking import HideThinking
@@ -37,10 +38,11 @@ class Local(Generic[Held]):
     Args:
         name: what tells it from others whose answers may differ.
         weights: the model, loaded when it is first asked for.
+        techniques: how it works, for traces.
     """
 
-    def __init__(self, name: str, weights: Shared[Held]) -> None:
-        self._id, self._weights = name, weights
+    def __init__(self, name: str, weights: Shared[Held], techniques: Sequence[str] = ()) -> None:
+        self._id, self._weights, self._techniques = name, weights, techniques
 
     @property
     def id(self) -> str:
@@ -66,6 +68,7 @@ class Local(Generic[Held]):
             GeneratorError: the model fails, or the prompt does not fit even with one passage.
             WeightsError: it can't be loaded.
         """
+        trace.running(self._techniques)
         loaded = self._weights.get()
         request, _ = fitting.fit(loaded, messages, passages, chats=loaded.chats, quote=False, max_tokens=max_tokens)
         if loaded.chats:
@@ -85,6 +88,7 @@ class Local(Generic[Held]):
         Raises:
             GeneratorError, WeightsError: as in `stream`.
         """
+        trace.running(self._techniques)
         loaded = self._weights.get()
         request = fitting.fit_prompt(loaded, prompt, max_tokens)
         yield from loaded.run(request, most=max_tokens, temperature=temperature, stop=stop)

@@ -42,7 +42,10 @@ class Openvino(Local[Paged]):
         shape = Shape(settings.context, settings.slots, settings.batch, settings.threads)
         ways = Ways(settings.prefixes, settings.speculation, settings.guess, draft)
         key = (name, path.absolute(), shape, ways)
-        super().__init__(name, shared(key, partial(Paged, path, shape, ways)))
+        said = ["paged cache", "continuous batches", f"{settings.slots} at once"]
+        said += ["known prefixes"] if ways.prefixes else []
+        said += [f"guesses {ways.guesses}, up to {ways.guessed} tokens"] if ways.guesses != "none" else []
+        super().__init__(name, shared(key, partial(Paged, path, shape, ways)), said)
         self._path = path
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from damda import trace
 from damda.errors import GeneratorError
 from damda.generate import wire
 from damda.generate.endpoint import Again, Endpoint, few
@@ -197,6 +198,8 @@ class Remote:
                 error = self._endpoint.scrub(piece.error)
                 raise Again(GeneratorError(f"{self._endpoint.shown} failed while answering: {error}"))
             reply.usage, reply.finish = piece.usage or reply.usage, piece.finish or reply.finish
+            if piece.spared:
+                trace.spared(*piece.spared)
             if text := reply.shown(piece.text):
                 yield Delta(text)
         if text := reply.rest():

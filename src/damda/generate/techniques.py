@@ -57,6 +57,16 @@ class Techniques:
         said += ["prompts"] if self.prompts else []  # read from its middle on, a prompt is cut into other batches
         return ",".join(said)
 
+    @property
+    def said(self) -> list[str]:
+        """What is switched on, for people."""
+        said = [f"flash attention {self.flash}", f"cache {self.cache}"]
+        said += [f"guesses {self.guesses}, up to {self.guessed} tokens"] if self.guesses != "none" else []
+        said += [f"{self.rope} x {self.factor:g}"] if self.rope != "none" else []
+        said += [f"LoRA {path.name} x {scale:g}" for path, scale in self.adapters]
+        said += [f"prompts in {self.prompts} MB"] if self.prompts else []
+        return said
+
 
 def techniques(settings: LlamaSettings) -> Techniques:
     """What the settings ask for.

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from damda.types import Usage
 
@@ -23,16 +24,30 @@ class Token:
     places: tuple[tuple[str, float], ...]
 
 
+class Spared(NamedTuple):
+    """What a server was spared, as far as it says.
+
+    Attributes:
+        cached: tokens of the prompt that it had read before.
+        guessed, right: tokens that were guessed ahead, and those of them that were taken.
+    """
+
+    cached: int = 0
+    guessed: int = 0
+    right: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """One chunk of a chat completion. ``finish`` is the server's own word; ``error`` one that came mid-stream;
-    ``tokens`` are there where log-probabilities were asked for."""
+    ``tokens`` are there where log-probabilities were asked for; ``spared`` comes near the end, if at all."""
 
     text: str = ""
     finish: str = ""
     usage: Usage | None = None
     error: str = ""
     tokens: tuple[Token, ...] = ()
+    spared: Spared | None = None
 
 
 def events(chunks: Iterable[bytes]) -> Iterator[str]:
@@ -82,7 +97,7 @@ def piece(body: object) -> Piece | None:
     if body.get("error"):
         return Piece(error=reason(body) or "no reason given")
     if "choices" not in body:
-        return Piece(usage=_usage(body)) if "usage" in body else None
+        return Piece(usage=_usage(body), spared=_spared(body)) if "usage" in body else None
     paths: tuple[tuple[str, ...], ...] = (("delta", "content"), ("message", "content"), ("text",))
     said = next((text for path in paths if (text := at(body, "choices", 0, *path))), "")
     finish = at(body, "choices", 0, "finish_reason")
@@ -91,6 +106,7 @@ def piece(body: object) -> Piece | None:
         finish=finish if isinstance(finish, str) else "",
         usage=_usage(body),
         tokens=_tokens(at(body, "choices", 0, "logprobs", "content")),
+        spared=_spared(body),
     )
 
 
@@ -151,6 +167,14 @@ def _tokens(rows: object) -> tuple[Token, ...]:
 def _likely(row: object) -> tuple[str, float]:
     text, likely = at(row, "token"), at(row, "logprob")
     return whole(text) if isinstance(text, str) else "", likely if isinstance(likely, float | int) else -math.inf
+
+
+def _spared(body: object) -> Spared | None:
+    """llama.cpp's ``timings``, or what OpenAI and vLLM say of the prompt's tokens."""
+    if isinstance(times := at(body, "timings"), dict):
+        return Spared(*(number(times, key) for key in ("cache_n", "draft_n", "draft_n_accepted")))
+    cached = number(body, "usage", "prompt_tokens_details", "cached_tokens")
+    return Spared(cached) if cached else None
 
 
 def _usage(body: object) -> Usage | None:

@@ -22,8 +22,10 @@ from damda.trace.genai import (
     recalling,
     reranking,
     retrieval,
+    running,
     searched,
     searching,
+    spared,
 )
 from damda.trace.spans import OFF, Span
 from damda.trace.tracing import Tracing, active, current, muted, note, span, start
@@ -49,8 +51,10 @@ __all__ = [
     "recalling",
     "reranking",
     "retrieval",
+    "running",
     "searched",
     "searching",
     "span",
+    "spared",
     "start",
 ]

@@ -13,7 +13,7 @@ from math import isfinite
 from types import TracebackType
 
 from damda.trace.spans import OFF, Span, Value
-from damda.trace.tracing import active, span
+from damda.trace.tracing import active, note, span
 from damda.types import Answer, Delta, Hit, Message, Place, Quote, Usage, Verdict
 
 OPERATION, PROVIDER, MODEL = "gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model"
@@ -22,6 +22,8 @@ INPUT, OUTPUT = "gen_ai.input.messages", "gen_ai.output.messages"
 DOCUMENTS, QUERY = "gen_ai.retrieval.documents", "gen_ai.retrieval.query.text"
 FOUND, QUOTES, UNSUPPORTED = "damda.found", "damda.quotes", "damda.unsupported"
 BLOCKED, CACHED = "damda.blocked", "damda.cached"
+TECHNIQUES, GUESSED, RIGHT = "damda.techniques", "damda.guessed", "damda.guessed.right"
+READ_BEFORE = "gen_ai.usage.cache_read.input_tokens"
 WORKFLOW = "answer"
 
 
@@ -291,6 +293,16 @@ def generation(
     if made.content:
         made.set({INPUT: _messages(prompt)})
     return Generation(made, model)
+
+
+def running(techniques: Sequence[str]) -> None:
+    """How the engine works that makes the text of the current span."""
+    note({TECHNIQUES: list(techniques)})
+
+
+def spared(cached: int, guessed: int, right: int) -> None:
+    """What it did not have to compute: tokens of the prompt that it had read before; of guesses, all and right ones."""
+    note({READ_BEFORE: cached, **({GUESSED: guessed, RIGHT: right} if guessed else {})})
 
 
 @cache
