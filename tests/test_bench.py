@@ -10,7 +10,7 @@ import pytest
 from test_llama import MISSING, smollm
 from typer.testing import CliRunner
 
-from damda.bench import choose, page, run, single, toml
+from damda.bench import caches, choose, page, run, single, toml
 from damda.bench.choose import Choice
 from damda.bench.run import Measured
 from damda.bench.subject import Row, Subject, engine, heard
@@ -191,6 +191,21 @@ def test_a_known_beginning_is_not_read_again(subject: Subject, monkeypatch: pyte
     rows = {row["way"]: row for row in single.prefixes(subject, quiet)}
     assert rows["computed"]["read"] > 900 and rows["restored"]["read"] < 100 and rows["in memory"]["read"] < 100
     assert rows["restored"]["same"]
+
+
+def test_a_cache_changes_no_word_and_takes_what_was_planned(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caches, "ROUNDS", 1)
+    monkeypatch.setattr(caches, "READ", (128,))
+    rows = {row["way"]: row for row in caches.kept(subject, quiet)}
+    assert all(row["tokens_per_second"] > 0 for row in rows.values())
+    assert rows["computed anew"]["same"], "a text that repeats itself leaves no doubt about the next word"
+    weighed = caches.weighed(subject, quiet)
+    taken = [row for row in weighed if row["taken"] is not None]
+    assert [row["taken"] for row in taken] == pytest.approx([row["planned"] for row in taken], abs=0.01)
+    assert [row["way"] for row in weighed] == [
+        "grouped-query, 9 over 3, f16", "grouped-query, 9 over 3, q8_0", "grouped-query, 9 over 3, q4_0",
+        "if multi-head, f16", "if grouped-query, 8 heads, f16", "if multi-query, f16",
+    ]  # fmt: skip
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subject: Subject) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from damda import weights
 from damda.assemble import models
 from damda.assemble.compressing import built_in_texts, documents_of
-from damda.bench import batching, engines, positions, single
+from damda.bench import batching, caches, engines, positions, single
 from damda.bench.fusion import fusion
 from damda.bench.run import Study
 from damda.bench.subject import Row, Subject
@@ -68,7 +68,8 @@ def studies(of: Subject, only: Sequence[str], settings: Settings, progress: Prog
         folder = models.built_in_encoder(settings.encoder.name, progress)
         return fusion(folder, of.passages, tell)
 
-    found: dict[str, Study] = {name: partial(study, of) for name, study in single.studies()}
+    found: dict[str, Study] = {"kv cache": partial(caches.kept, of), "cache memory": partial(caches.weighed, of)}
+    found |= {name: partial(study, of) for name, study in single.studies()}
     if settings.encoder.name in models.BUILT_IN_ENCODERS:
         found["kernel fusion"] = fused
     found["batching"] = partial(batching.batching, of)

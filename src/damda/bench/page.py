@@ -27,6 +27,8 @@ _WRITTEN: dict[str, tuple[str, Callable[[Any], str]]] = {
     "load": ("loaded in, s", lambda value: f"{value:.2f}"),
     "perplexity": ("perplexity", lambda value: f"{value:,.2f}"),
     "read": ("tokens read", lambda value: f"{value:,.0f}"),
+    "planned": ("planned, MB", lambda value: f"{value:,.1f}"),
+    "taken": ("taken, MB", lambda value: f"{value:,.1f}"),
     "seconds": ("seconds", lambda value: f"{value:.3f}"),
     "kernels": ("kernels", lambda value: f"{value:,}"),
     "same": ("same words", lambda value: "yes" if value else "no"),
@@ -35,7 +37,7 @@ _WRITTEN: dict[str, tuple[str, Callable[[Any], str]]] = {
 }
 """Figure -> heading, and how it is written."""
 
-_PLOTTED = ("tokens_per_second", "throughput", "first", "seconds", "perplexity")
+_PLOTTED = ("tokens_per_second", "throughput", "first", "seconds", "perplexity", "planned")
 """The first of these that a study has is drawn."""
 
 

@@ -35,8 +35,8 @@ def bench(
         list[str] | None,
         typer.Option(
             "--only",
-            help="speculation, flash attention, packed cache, prefixes, kernel fusion, batching, engines or "
-            "positions. Repeatable.",
+            help="kv cache, cache memory, speculation, flash attention, packed cache, prefixes, kernel fusion, "
+            "batching, engines or positions. Repeatable.",
         ),
     ] = None,
     minutes: Annotated[

@@ -9,6 +9,7 @@ and grow from version to version: `Native` looks at their defaults, and refuses 
 
 import ctypes
 import importlib.util
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -102,6 +103,12 @@ _ROPE, _SCALE = 1, 1
 _ROPES = {"linear": 1, "yarn": 2}
 """``llama_rope_scaling_type``."""
 
+_CACHES = {"f16": 1, "q8_0": 8, "q4_0": 2}
+"""ggml's numbers."""
+
+_CACHED = re.compile(rb"llama_kv_cache: size = +([0-9.]+) MiB")
+"""llama.cpp's own words; one line for layers that see everything, one for those with a window."""
+
 _DEFAULTS = {"n_ctx": 512, "n_batch": 2048, "n_ubatch": 512, "n_seq_max": 1, "type_k": 1, "type_v": 1}
 
 
@@ -147,7 +154,8 @@ def _llama() -> Library:
 
 _OTHER = "this xllamacpp has another interface: install the version that damda's extra llama names"
 
-_SILENT = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(lambda level, text, data: None)
+_LISTENS = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+_SILENT = _LISTENS(lambda level, text, data: None)
 """Takes llama.cpp's log, which would go to the terminal."""
 
 
@@ -160,6 +168,11 @@ class Native:
         threads: 0 for one a core.
         rope, factor: how positions are scaled, "none", "linear" or "yarn", and by how much.
         trained: tokens that the model was trained for, where they are scaled.
+        cache: form of keys and values, "f16", "q8_0" or "q4_0".
+
+    Attributes:
+        size: words that the model knows.
+        cached: bytes of the cache for keys and values, as llama.cpp says in its log; 0: it says nothing.
 
     Raises:
         MissingExtra: xllamacpp is not installed.
@@ -176,6 +189,7 @@ class Native:
         rope: str = "none",
         factor: float = 1,
         trained: int = 0,
+        cache: str = "f16",
     ) -> None:
         self._library, self._model, self._context = _llama(), None, None
         self._model = self._library.llama_model_load_from_file(
@@ -192,7 +206,13 @@ class Native:
         if rope != "none":
             params.kinds[_ROPE], params.rope[_SCALE] = _ROPES[rope], 1 / factor
             params.yarn_orig_ctx = trained
+        params.type_k = params.type_v = _CACHES[cache]
+        said: list[bytes] = []
+        self._library.llama_log_set(hears := _LISTENS(lambda level, text, data: said.append(text)), None)
         self._context = self._library.llama_init_from_model(self._model, params)
+        self._library.llama_log_set(_SILENT, None)
+        del hears  # it had to live until here
+        self.cached = round(sum(map(float, _CACHED.findall(b"".join(said)))) * 2**20)
         if not self._context:
             self.close()
             raise GeneratorError(f"llama.cpp has no memory for {requests} requests of {context} tokens")
