@@ -16,7 +16,7 @@ METRICS = ("hit@1", "hit@10", "mrr@10", "ndcg@10")
 ALL = "all"
 SIDE_BY_SIDE = {
     "compare": "Side by side, on questions of documents that were held out:",
-    "examples": "The same models on the example documents, of which they have seen nothing:",
+    "examples": "On the example documents, with models that were tuned on them:",
 }
 
 
@@ -31,6 +31,9 @@ def tables(results: Path, table: Table) -> str:
         parts.append("On the shared data, before and after; `adopted` is what damda decided by it:")
         parts.append(table(("", "of", "before", "after", "p"), verdicts, 4))
         parts += [_how(name, one) for name, one in judged.items()]
+    if methods := [row for one in judged.values() for row in _methods(one["result"])]:
+        parts.append("What each method gained among the validation's passages (mean reciprocal rank), and what it took:")
+        parts.append(table(("method", "before", "after", "minutes"), methods, 3))
     for name, title in beside.items():
         parts += [title, _beside(found[name]["result"], table), _how(name, found[name])]
     return "\n\n".join(parts) or "Not measured yet."
@@ -49,7 +52,7 @@ def _how(name: str, one: Mapping[str, Any]) -> str:
 
 def _verdict(name: str, one: Mapping[str, Any]) -> Iterator[list[str]]:
     result = one["result"]
-    if name.startswith("sts"):
+    if name in ("sts", "gemma"):
         for of, figures in result["metrics"].items():
             if "p" in figures:
                 kind = "spearman_" if "spearman_before" in figures else ""
@@ -64,6 +67,13 @@ def _verdict(name: str, one: Mapping[str, Any]) -> Iterator[list[str]]:
         yield _row(f"**{what}{verdict['aim']['name']}: {said}**", verdict["aim"])
         for change in verdict["guarded"]:
             yield _row(f"{what}{change['name']}", change)
+
+
+def _methods(result: object) -> Iterator[list[str]]:
+    tried = result.get("tried", {}) if isinstance(result, dict) else {}
+    for method, of in tried.items():
+        if "validation" in of:
+            yield [method, f"{of['before']:.4f}", f"{of['validation']:.4f}", f"{of['seconds'] / 60:.1f}"]
 
 
 def _row(what: str, change: Mapping[str, Any]) -> list[str]:
