@@ -32,7 +32,7 @@ def tables(results: Path, table: Table) -> str:
         parts.append(table(("", "of", "before", "after", "p"), verdicts, 4))
         parts += [_how(name, one) for name, one in judged.items()]
     if methods := [row for one in judged.values() for row in _methods(one["result"])]:
-        parts.append("What each method gained among the validation's passages (mean reciprocal rank), and what it took:")
+        parts.append("What each method gained on the validation questions (mean reciprocal rank), and what it took:")
         parts.append(table(("method", "before", "after", "minutes"), methods, 3))
     for name, title in beside.items():
         parts += [title, _beside(found[name]["result"], table), _how(name, found[name])]
