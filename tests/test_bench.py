@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,13 @@ import pytest
 from test_llama import MISSING, smollm
 from typer.testing import CliRunner
 
-from damda.bench import caches, choose, page, run, single, toml
+from damda.bench import caches, choose, engines, page, run, single, toml
 from damda.bench.choose import Choice
 from damda.bench.run import Measured
 from damda.bench.subject import Row, Subject, engine, heard
 from damda.cli import commands
 from damda.errors import ConfigError, GeneratorError
-from damda.types import Progress, quiet
+from damda.types import Delta, Message, Progress, Usage, quiet
 
 app = commands()
 
@@ -166,6 +166,51 @@ def test_the_page_shows_everything_and_escapes_it() -> None:
     text = page.page(Measured("m<i>", "2 cores", rows, ["batching"], {"x": "no <room>"}), CHOSEN)
     assert "m&lt;i&gt;" in text and "&lt;b&gt;" in text and "no &lt;room&gt;" in text and "<svg" in text
     assert "80.0" in text and "batching: there was no time" in text and "llama.speculation" in text
+
+
+# --- engines
+
+
+class Slow:
+    """Writes two words behind any prompt, as if it had 10 tokens."""
+
+    id = "slow"
+
+    def __init__(self, fails: bool = False) -> None:
+        self.closed, self._fails = False, fails
+
+    def stream(self, messages: Sequence[Message], **_: object) -> Iterator[Delta]:
+        if self._fails:
+            raise GeneratorError("it can't read this architecture")
+        yield Delta("a ")
+        yield Delta("b", "stop", Usage(10, 2))
+
+    def complete(self, prompt: str, **_: object) -> Iterator[Delta]:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_engines_side_by_side() -> None:
+    made = [Slow(), Slow(), Slow()]
+    ready = iter(made)
+    those = [
+        engines.Engine("good", lambda n: next(ready), size=5_000_000, memory=lambda: 7_000_000),
+        engines.Engine("other", lambda n: Slow(fails=True)),
+    ]
+    subject = Subject(Path("m.gguf"), ["What?"], ["some words"])
+    *rows, unread = engines.side_by_side(subject, quiet, those)
+    assert [row["task"] for row in rows] == ["1 at once", "4 at once", "8 at once"]
+    for row in rows:
+        assert row["together"] == pytest.approx(6 * row["throughput"]), "12 tokens read and written, 2 of them written"
+        assert row["installed"] == 5 and row["memory"] == 7 and row["first"] >= 0 and row["load"] >= 0
+    assert all(one.closed for one in made)
+    assert (unread["way"], unread["task"], unread["throughput"]) == ("other", "it can't read this architecture", None)
+    with pytest.raises(GeneratorError, match="other: it can't read"):
+        engines.side_by_side(subject, quiet, those[1:])
+    with pytest.raises(GeneratorError, match="no engine is installed"):
+        engines.side_by_side(subject, quiet, [])
 
 
 # --- a real model

@@ -3,19 +3,23 @@
 Knows: how each engine of damda's is made with room for so many. Does not know: what they are good at.
 """
 
+import gc
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Protocol
 
 from damda.bench.subject import Row, Subject
+from damda.compress.measured import memory as resident
 from damda.errors import DamdaError, GeneratorError
 from damda.generate.llama import Llama
 from damda.settings import LlamaSettings, OpenvinoSettings
-from damda.types import Message, Progress, Writer
+from damda.types import Message, Progress, Usage, Writer
 
 AT_ONCE = (1, 4, 8)
 TOKENS, ROUNDS, CONTEXT = 48, 3, 1024
@@ -33,22 +37,37 @@ class Engine:
 
     Attributes:
         make: with room for so many requests at once.
+        size: bytes that its packages take on the disk, torch and such not counted.
+        memory: bytes that it takes now, where it does not run in this process.
     """
 
     name: str
     make: Callable[[int], Closes]
+    size: int = 0
+    memory: Callable[[], int] = resident
 
 
 def known(subject: Subject) -> list[Engine]:
     """Those that are installed."""
     found = []
     if find_spec("xllamacpp"):
-        found.append(Engine("llama", lambda n: Llama(_llama(subject, n), path=subject.path)))
+        found.append(Engine("llama", lambda n: Llama(_llama(subject, n), path=subject.path), _size("xllamacpp")))
     if find_spec("openvino_genai"):
         from damda.generate.openvino import Openvino
 
-        found.append(Engine("openvino", lambda n: Openvino(_openvino(subject, n), path=subject.path)))
+        size = sum(map(_size, ("openvino", "openvino-genai", "openvino-tokenizers")))
+        found.append(Engine("openvino", lambda n: Openvino(_openvino(subject, n), path=subject.path), size))
     return found
+
+
+def _size(package: str) -> int:
+    """Of what is installed; 0: it isn't."""
+    try:
+        files = distribution(package).files or ()
+    except PackageNotFoundError:
+        return 0
+    paths = [Path(str(file.locate())) for file in files]
+    return sum(path.stat().st_size for path in paths if path.is_file())
 
 
 def _llama(subject: Subject, slots: int) -> LlamaSettings:
@@ -60,7 +79,7 @@ def _openvino(subject: Subject, slots: int) -> OpenvinoSettings:
 
 
 def side_by_side(subject: Subject, progress: Progress, engines: Sequence[Engine] | None = None) -> list[Row]:
-    """Seconds to load, to the first words behind a prompt of some length, and tokens a second of all together.
+    """Seconds to load, to the first words behind a prompt of some length, and tokens a second of all together; memory.
 
     One engine is in memory at a time, whatever the model's size: here ways do not take turns.
 
@@ -80,12 +99,16 @@ def side_by_side(subject: Subject, progress: Progress, engines: Sequence[Engine]
     progress("engines", 1, 1)
     if not rows:
         raise GeneratorError("; ".join(f"{name}: {why}" for name, why in unread.items()) or "no engine is installed")
-    nothing = dict.fromkeys(("throughput", "first", "load"))
+    nothing = dict.fromkeys(_FIGURES)
     return [*rows, *({"study": "engines", "task": why, "way": name, **nothing} for name, why in unread.items())]
 
 
+_FIGURES = ("together", "prefill", "throughput", "first", "load", "memory", "installed")
+
+
 def _measured(engine: Engine, count: int, subject: Subject) -> dict[str, str | float]:
-    begun = time.perf_counter()
+    gc.collect()  # what came before gives its memory back
+    before, begun = resident(), time.perf_counter()
     writer = engine.make(count)
     try:
         _written(writer, "Hello.", 1)
@@ -93,29 +116,30 @@ def _measured(engine: Engine, count: int, subject: Subject) -> dict[str, str | f
         text = subject.text(250)
         questions = [f"{text}\n\n{subject.questions[n % len(subject.questions)]}" for n in range(count)]
         runs = [_together(writer, questions) for _ in range(ROUNDS + 1)][1:]  # the first one sets up what stays
+        memory = engine.memory() - (before if engine.memory is resident else 0)
     finally:
         writer.close()
-    return {
-        "way": engine.name,
-        "throughput": statistics.median(speed for _, speed in runs),
-        "first": statistics.median(first for first, _ in runs),
-        "load": loaded,
-    }
+    together, prefill, throughput, first = (statistics.median(figures) for figures in zip(*runs, strict=True))
+    figures = (together, prefill, throughput, first, loaded, memory / 1e6, engine.size / 1e6)
+    return {"way": engine.name, **dict(zip(_FIGURES, figures, strict=True))}
 
 
-def _together(writer: Writer, questions: list[str]) -> tuple[float, float]:
-    """Median seconds to the first words, and tokens a second of all."""
+def _together(writer: Writer, questions: Sequence[str]) -> tuple[float, float, float, float]:
+    """Tokens a second, read and written; of prompts, until everybody has first words; written; seconds to these."""
     begun = time.perf_counter()
     with ThreadPoolExecutor(len(questions)) as pool:
         done = list(pool.map(lambda question: _written(writer, question, TOKENS), questions))
     seconds = time.perf_counter() - begun
-    return statistics.median(first for first, _ in done), sum(tokens for _, tokens in done) / seconds
+    read, written = (sum(getattr(usage, name) for _, usage in done) for name in ("prompt_tokens", "completion_tokens"))
+    firsts = [first for first, _ in done]
+    return (read + written) / seconds, read / max(firsts), written / seconds, statistics.median(firsts)
 
 
-def _written(writer: Writer, question: str, most: int) -> tuple[float, int]:
-    begun, first, tokens = time.perf_counter(), 0.0, 0
+def _written(writer: Writer, question: str, most: int) -> tuple[float, Usage]:
+    """Seconds to the first words, and what it took."""
+    begun, first, usage = time.perf_counter(), 0.0, Usage()
     for delta in writer.stream([Message("user", question)], max_tokens=most):
         if delta.text and not first:
             first = time.perf_counter() - begun
-        tokens = delta.usage.completion_tokens if delta.usage else tokens
-    return first or time.perf_counter() - begun, tokens
+        usage = delta.usage or usage
+    return first or time.perf_counter() - begun, usage

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 _WRITTEN: dict[str, tuple[str, Callable[[Any], str]]] = {
     "tokens_per_second": ("tokens a second", lambda value: f"{value:,.1f}"),
-    "throughput": ("tokens a second, together", lambda value: f"{value:,.1f}"),
+    "together": ("tokens a second, read and written", lambda value: f"{value:,.0f}"),
+    "prefill": ("of prompts", lambda value: f"{value:,.0f}"),
+    "throughput": ("written, together", lambda value: f"{value:,.1f}"),
     "first": ("first words, s", lambda value: f"{value:.3f}"),
     "first95": ("95th percentile", lambda value: f"{value:.2f}"),
     "whole": ("whole answer, s", lambda value: f"{value:.2f}"),
@@ -29,6 +31,8 @@ _WRITTEN: dict[str, tuple[str, Callable[[Any], str]]] = {
     "read": ("tokens read", lambda value: f"{value:,.0f}"),
     "planned": ("planned, MB", lambda value: f"{value:,.1f}"),
     "taken": ("taken, MB", lambda value: f"{value:,.1f}"),
+    "memory": ("memory, MB", lambda value: f"{value:,.0f}"),
+    "installed": ("installed, MB", lambda value: f"{value:,.0f}"),
     "seconds": ("seconds", lambda value: f"{value:.3f}"),
     "kernels": ("kernels", lambda value: f"{value:,}"),
     "same": ("same words", lambda value: "yes" if value else "no"),
