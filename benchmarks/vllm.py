@@ -12,7 +12,6 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 import httpx
 import machine
@@ -34,7 +33,9 @@ def main() -> None:
     arguments.add_argument("--documents", type=Path, help="default: texts of damda's own")
     given = arguments.parse_args()
     asked = subject(given.model, "", given.documents, None, config.load(env={}), quiet)
-    there = Engine("vllm", lambda n: Served(given.program, given.folder, n), memory=lambda: Served.memory)
+    there = Engine(
+        "vllm", lambda n: Served(given.program, given.folder, n), memory=lambda served: _memory(served.process.pid)
+    )
     rows = side_by_side(asked, quiet, [*engines.known(asked), there])
     for row in rows:
         print({key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()})
@@ -51,9 +52,6 @@ def main() -> None:
 class Served(Remote):
     """A model that `vllm serve` has in memory, without its cache for known prompts, as the others run here."""
 
-    memory = 0
-    """Bytes that its processes took when it was ended last, pages that they share counted once."""
-
     def __init__(self, program: Path, folder: Path, count: int) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -61,7 +59,7 @@ class Served(Remote):
         words = [str(program), "serve", str(folder), "--host", "127.0.0.1", "--port", f"{port}", "--dtype", "bfloat16"]
         words += ["--max-model-len", f"{engines.CONTEXT}", "--max-num-seqs", f"{count}", "--no-enable-prefix-caching"]
         environment = os.environ | {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"}
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, start_new_session=True
         )
         super().__init__(RemoteSettings(url=f"http://127.0.0.1:{port}/v1", timeout=300))
@@ -71,23 +69,19 @@ class Served(Remote):
                     return
             except httpx.HTTPError:
                 pass
-            if self._process.poll() is not None:
-                raise SystemExit(f"{' '.join(words)} ended with {self._process.returncode}")
+            if self.process.poll() is not None:
+                raise SystemExit(f"{' '.join(words)} ended with {self.process.returncode}")
             time.sleep(0.2)
-
-    def stream(self, *asked: Any, **more: Any) -> Any:  # noqa: ANN401  as Remote's
-        Served.memory = _memory(self._process.pid)
-        return super().stream(*asked, **more)
 
     def close(self) -> None:
         super().close()
-        self._process.terminate()
-        self._process.wait(60)
+        self.process.terminate()
+        self.process.wait(60)
 
 
-def _memory(session: int) -> int:
-    """Bytes of all processes of a session."""
-    total = 0
+def _memory(leader: "subprocess.Popen[bytes]") -> int:
+    """Bytes of all processes of a session, pages that they share counted once."""
+    session, total = leader.pid, 0
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             words = status.read_text().rpartition(")")[2].split()

@@ -196,7 +196,7 @@ def test_engines_side_by_side() -> None:
     made = [Slow(), Slow(), Slow()]
     ready = iter(made)
     those = [
-        engines.Engine("good", lambda n: next(ready), size=5_000_000, memory=lambda: 7_000_000),
+        engines.Engine("good", lambda n: next(ready), size=5_000_000, memory=lambda writer: 7_000_000),
         engines.Engine("other", lambda n: Slow(fails=True)),
     ]
     subject = Subject(Path("m.gguf"), ["What?"], ["some words"])

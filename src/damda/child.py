@@ -95,7 +95,7 @@ class Child:
         if self._process is not None and self._process.poll() is not None:
             self._end()
         if self._process is None:
-            self._process = _start(*self._command)
+            self._process = started(*self._command)
             if self._owner != os.getpid():
                 self._owner = os.getpid()
                 atexit.register(self.close)
@@ -154,7 +154,8 @@ def _alarm(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-def _start(module: str, *arguments: str) -> "subprocess.Popen[bytes]":
+def started(module: str, *arguments: str) -> "subprocess.Popen[bytes]":
+    """A process with pipes for its input and output, which runs a module as ``python -m`` does."""
     # -P: the folder that damda is started in holds other people's documents, maybe a json.py among them.
     package = str(Path(__file__).parents[1])
     path = os.pathsep.join([package, *(entry for entry in sys.path if entry)])

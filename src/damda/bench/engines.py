@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from damda.bench.subject import Row, Subject
 from damda.compress.measured import memory as resident
@@ -38,13 +39,13 @@ class Engine:
     Attributes:
         make: with room for so many requests at once.
         size: bytes that its packages take on the disk, torch and such not counted.
-        memory: bytes that it takes now, where it does not run in this process.
+        memory: bytes that what was made takes, where it does not run in this process.
     """
 
     name: str
     make: Callable[[int], Closes]
     size: int = 0
-    memory: Callable[[], int] = resident
+    memory: Callable[[Any], int] | None = None
 
 
 def known(subject: Subject) -> list[Engine]:
@@ -53,10 +54,8 @@ def known(subject: Subject) -> list[Engine]:
     if find_spec("xllamacpp"):
         found.append(Engine("llama", lambda n: Llama(_llama(subject, n), path=subject.path), _size("xllamacpp")))
     if find_spec("openvino_genai"):
-        from damda.generate.openvino import Openvino
-
         size = sum(map(_size, ("openvino", "openvino-genai", "openvino-tokenizers")))
-        found.append(Engine("openvino", lambda n: Openvino(_openvino(subject, n), path=subject.path), size))
+        found.append(Engine("openvino", partial(_paged, subject), size, lambda writer: resident(writer.pid)))
     return found
 
 
@@ -74,8 +73,11 @@ def _llama(subject: Subject, slots: int) -> LlamaSettings:
     return LlamaSettings(context=CONTEXT, slots=slots, threads=subject.threads)
 
 
-def _openvino(subject: Subject, slots: int) -> OpenvinoSettings:
-    return OpenvinoSettings(context=CONTEXT, slots=slots, threads=subject.threads)
+def _paged(subject: Subject, slots: int) -> Closes:
+    from damda.generate.openvino import Openvino
+
+    settings = OpenvinoSettings(context=CONTEXT, slots=slots, threads=subject.threads)
+    return Openvino(settings, path=subject.path)
 
 
 def side_by_side(subject: Subject, progress: Progress, engines: Sequence[Engine] | None = None) -> list[Row]:
@@ -116,7 +118,7 @@ def _measured(engine: Engine, count: int, subject: Subject) -> dict[str, str | f
         text = subject.text(250)
         questions = [f"{text}\n\n{subject.questions[n % len(subject.questions)]}" for n in range(count)]
         runs = [_together(writer, questions) for _ in range(ROUNDS + 1)][1:]  # the first one sets up what stays
-        memory = engine.memory() - (before if engine.memory is resident else 0)
+        memory = engine.memory(writer) if engine.memory else resident() - before
     finally:
         writer.close()
     together, prefill, throughput, first = (statistics.median(figures) for figures in zip(*runs, strict=True))

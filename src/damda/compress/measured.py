@@ -263,10 +263,10 @@ def _writer(path: Path) -> Iterator[Generator]:
         yield Transformer(TransformersSettings(context=_CONTEXT), folder=path)
 
 
-def memory() -> int:
-    """Bytes that this process holds; where the system doesn't say, the most that it held."""
+def memory(process: int | str = "self") -> int:
+    """Bytes that a process holds; where the system doesn't say, the most that this one held."""
     try:
-        resident = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+        resident = Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1]
     except OSError:
         import resource
         import sys

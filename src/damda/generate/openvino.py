@@ -1,4 +1,4 @@
-"""Text from a model that OpenVINO runs in this process.
+"""Text from a model that OpenVINO runs, in a process of its own.
 
 Knows: the settings of it. Does not know: its pipeline (``paged``), what is asked (``local``).
 """
@@ -9,13 +9,14 @@ from pathlib import Path
 from damda import pretrained
 from damda.errors import ConfigError, WeightsError
 from damda.generate import gguf
+from damda.generate.elsewhere import Elsewhere
 from damda.generate.local import Local
-from damda.generate.paged import Paged, Shape, Ways, require
+from damda.generate.paged import Shape, Ways, apart, require
 from damda.generate.shared import shared
 from damda.settings import OpenvinoSettings
 
 
-class Openvino(Local[Paged]):
+class Openvino(Local[Elsewhere]):
     """A Generator and Completer, ``settings.slots`` answers at a time.
 
     Args:
@@ -45,8 +46,13 @@ class Openvino(Local[Paged]):
         said = ["paged cache", "continuous batches", f"{settings.slots} at once"]
         said += ["known prefixes"] if ways.prefixes else []
         said += [f"guesses {ways.guesses}, up to {ways.guessed} tokens"] if ways.guesses != "none" else []
-        super().__init__(name, shared(key, partial(Paged, path, shape, ways)), said)
+        super().__init__(name, shared(key, partial(apart, path, shape, ways)), said)
         self._path = path
+
+    @property
+    def pid(self) -> int:
+        """Of the process that the model is in, which is started now if it was not yet."""
+        return self._weights.get().pid
 
     def __repr__(self) -> str:
         return f"Openvino({str(self._path)!r})"

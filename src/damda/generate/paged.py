@@ -4,12 +4,16 @@ Knows: openvino-genai 2026.4's pipeline (continuous batching, keys and values in
 arXiv:2309.06180). Does not know: prompts, passages, settings.
 
 A thread steps for as long as any request runs; each step computes a token of all of them, or a piece of their prompts.
+The pipeline holds Python's lock for the whole of a step, so this runs in a process of its own (``elsewhere``):
+``python -m damda.generate.paged PATH SHAPE WAYS``, the latter two in JSON.
 """
 
 import importlib
 import importlib.util
+import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -17,6 +21,7 @@ from typing import Any, Literal
 
 from damda.errors import GeneratorError, MissingExtra, WeightsError
 from damda.generate import gguf
+from damda.generate.elsewhere import Elsewhere, serve
 from damda.generate.engine import SEED, cores
 from damda.generate.text import Text
 from damda.types import Delta, Usage
@@ -229,3 +234,29 @@ def _unreadable(path: Path, said: str) -> str:
             f'OpenVINO does not read {path.name} (architecture {kind}): {reason[:200]}; answer.generator = "llama" does'
         )
     return f"OpenVINO does not read {path}: {reason[:200]}"
+
+
+def apart(path: Path, shape: Shape, ways: Ways) -> Elsewhere:
+    """A `Paged` in a process of its own.
+
+    Raises:
+        MissingExtra: openvino-genai is not installed.
+        WeightsError: OpenVINO can't read the model.
+        GeneratorError: the process died while it loaded it.
+    """
+    require()
+    draft = [str(ways.draft.absolute())] if ways.draft else []
+    told = asdict(replace(ways, draft=None))
+    words = (str(path.absolute()), json.dumps(asdict(shape)), json.dumps(told), *draft)
+    return Elsewhere("OpenVINO", "damda.generate.paged", *words)
+
+
+def main() -> None:
+    """Answer requests until the input ends."""
+    path, shape, ways, *draft = sys.argv[1:]
+    wanted = Ways(**{**json.loads(ways), "draft": Path(draft[0]) if draft else None})
+    serve(lambda: Paged(Path(path), Shape(**json.loads(shape)), wanted))
+
+
+if __name__ == "__main__":
+    main()
