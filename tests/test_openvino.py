@@ -10,9 +10,10 @@ from damda import weights
 from damda.assemble import models
 from damda.config import load
 from damda.errors import ConfigError, MissingExtra, WeightsError
+from damda.generate import quoting
 from damda.generate.openvino import Openvino
 from damda.settings import OpenvinoSettings
-from damda.types import Delta, Message
+from damda.types import NOT_FOUND, Chunk, Delta, Hit, Message
 
 ASKED = [
     Message("system", "Answer from the passage.\n\n[1] \nThe library opens at nine and closes at six."),
@@ -24,6 +25,20 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(MissingExtra, match="openvino"):
         Openvino(OpenvinoSettings(model="m.gguf"))
+
+
+def test_a_grammar_of_what_can_be_quoted() -> None:
+    choice = quoting.quotable(['그는 "안녕"이라고 말했다. Next one.'])
+    assert quoting.ebnf(choice, "Not found.", line=True).splitlines() == [
+        'root ::= " "? answer "\\n"',
+        'answer ::= s0_0 | s0_1 | s0_2 | s1_0 | s1_1 | "Not found."',
+        's0_0 ::= "그는" (" " s0_1)?',
+        's0_1 ::= "\\"안녕\\"이라고" (" " s0_2)?',
+        's0_2 ::= "말했다."',
+        's1_0 ::= "Next" (" " s1_1)?',
+        's1_1 ::= "one."',
+    ]
+    assert quoting.ebnf(choice, "", line=False).startswith("root ::= answer\nanswer ::= s0_0 | s0_1")
 
 
 needs = pytest.mark.skipif(importlib.util.find_spec("openvino_genai") is None, reason="needs the extra openvino")
@@ -92,6 +107,24 @@ def test_what_only_makes_it_faster_changes_no_word(given: dict[str, object], pat
     assert text and [said(faster), said(faster)] == [text, text]
     usual.close()
     faster.close()
+
+
+@needs
+def test_it_can_be_made_to_quote(path: Path) -> None:
+    passage = "The library opens at nine\nand closes at six. Parking is free for two hours."
+    hits = [Hit(Chunk("0", "0", passage, 0, len(passage)), 1.0, "given")]
+    asked = [Message("system", f"Answer from the passage.\n\n[1] \n{passage}"), Message("user", "When does it open?")]
+    writer, quoter = made(path), made(path, mode="quote")
+    assert quoter.id == f"{writer.id}:quote"
+    deltas = list(quoter.stream(asked, passages=hits, max_tokens=24))
+    text = "".join(delta.text for delta in deltas)
+    assert text in " ".join(passage.split()) or text == NOT_FOUND
+    assert deltas[-1].finish and deltas[-1].usage and writer.pid == quoter.pid, "one model for both"
+    nothing = [Hit(Chunk("0", "0", "…", 0, 1), 1.0, "given")]
+    assert next(iter(quoter.stream(asked, passages=nothing))).text == NOT_FOUND
+    assert text not in ("", said(writer, 24))
+    writer.close()
+    quoter.close()
 
 
 @needs

@@ -227,10 +227,12 @@ class TransformersSettings(Section):
 
 
 class OpenvinoSettings(Section):
-    """A GGUF, or a folder of OpenVINO's own, in this process: fast at reading prompts and with many requests at once.
-    Extra openvino."""
+    """A GGUF, or a folder of OpenVINO's own: fast at reading prompts and with many requests at once. Extra openvino."""
 
     model: str = Field(default="", description="a GGUF file, a name that `damda models` lists, or a folder of OpenVINO")
+    mode: Literal["quote", "write"] = Field(
+        default="write", description="quote: only spans of the passages; write: free text, checked after"
+    )
     context: int = Field(default=4096, ge=256, description="tokens of prompt and answer together, for one request")
     threads: int = Field(default=0, ge=0, description="0: as many as there are cores")
     slots: int = Field(

@@ -213,6 +213,8 @@ def make_generator(
             quoter = Llama(models.llama_settings(settings.llama), kv_folder=models.kv_folder(settings))
             writer = Each(quoter, settings.llama.each) if settings.llama.each else quoter
         return Gated(writer, reader, threshold=settings.answer.threshold)
+    if settings.answer.generator == "openvino" and settings.openvino.mode == "quote":  # a bare one writes
+        return Gated(models.openvino(settings.openvino), reader, threshold=settings.answer.threshold)
     if settings.answer.generator in ("openvino", "transformers"):
         return Gated(writer or models.make_writer(settings), reader, threshold=settings.answer.threshold)
     return Extract(reader, quotes=settings.answer.quotes, threshold=settings.answer.threshold)

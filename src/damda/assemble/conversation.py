@@ -33,10 +33,11 @@ def make_followup(
         whole = None
     elif answer.followup == "model" or (answer.followup == "auto" and answer.generator == "remote"):
         writer = generator.generator if isinstance(generator, Gated) else generator
-        if isinstance(writer, Extract) or (answer.generator == "llama" and settings.llama.mode == "quote"):
+        modes = {"llama": settings.llama.mode, "openvino": settings.openvino.mode}
+        if isinstance(writer, Extract) or modes.get(answer.generator) == "quote":
             raise ConfigError(
-                'answer.followup = "model" needs a model that writes: answer.generator "remote", or "llama" in '
-                'llama.mode "write"; "rules" needs none'
+                'answer.followup = "model" needs a model that writes: answer.generator "remote", or "llama" or '
+                '"openvino" in mode "write"; "rules" needs none'
             )
         whole = Rewriter(writer, rules, analyser)
     return Conversation(encoder.count_tokens, answer.history_tokens, whole)

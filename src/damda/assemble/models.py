@@ -16,10 +16,11 @@ from damda.errors import ConfigError, GeneratorError, MissingExtra, WeightsError
 from damda.generate.engine import cores
 from damda.home import home_of
 from damda.morphemes import MorphemeProcess
-from damda.settings import EncoderSettings, LlamaSettings, RerankSettings, Settings
+from damda.settings import EncoderSettings, LlamaSettings, OpenvinoSettings, RerankSettings, Settings
 from damda.types import Encoder, Generator, ImageEncoder, Progress, Writer, quiet
 
 if TYPE_CHECKING:
+    from damda.generate.openvino import Openvino
     from damda.search.rerank import OnnxReranker, RemoteReranker
 
 log = logging.getLogger(__name__)
@@ -182,10 +183,7 @@ def make_writer(settings: Settings) -> Writer:
 
         return Llama(llama_settings(settings.llama, mode="write"), kv_folder=kv_folder(settings))
     if settings.answer.generator == "openvino":
-        from damda.generate.openvino import Openvino
-
-        path = Path(weights.gguf(settings.openvino.model)) if settings.openvino.model else None
-        return Openvino(settings.openvino, path=path)
+        return openvino(settings.openvino, mode="write")
     if settings.answer.generator == "transformers":
         from damda.generate.transformer import Transformer
 
@@ -203,6 +201,14 @@ def llama_settings(given: LlamaSettings, **changed: Any) -> LlamaSettings:  # no
     their weights must have as many."""
     slots = given.slots * max(1, given.each)
     return given.model_copy(update={"model": weights.gguf(given.model), "slots": slots, **changed})
+
+
+def openvino(given: OpenvinoSettings, **changed: Any) -> "Openvino":  # noqa: ANN401  settings
+    """The model that the settings name. Two that differ in their mode alone share their weights."""
+    from damda.generate.openvino import Openvino
+
+    path = Path(weights.gguf(given.model)) if given.model else None
+    return Openvino(given.model_copy(update=changed), path=path)
 
 
 def bare(settings: Settings) -> tuple[Writer | None, str]:

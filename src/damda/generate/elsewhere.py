@@ -65,14 +65,14 @@ class Elsewhere:
             return int(self._next(heard)["count"])
 
     def run(
-        self, request: Mapping[str, object], *, most: int, temperature: float, stop: Sequence[str]
+        self, request: Mapping[str, object], *, most: int, temperature: float, stop: Sequence[str], grammar: str = ""
     ) -> Iterator[Delta]:
-        """Text as it comes; the last Delta says how it ended. Closing the iterator gives the request up.
+        """See ``local.Loaded``. Closing the iterator gives the request up.
 
         Raises:
             GeneratorError: the library failed, or the process died.
         """
-        asked = {"ask": request, "most": most, "temperature": temperature, "stops": list(stop)}
+        asked = {"ask": request, "most": most, "temperature": temperature, "stops": [*stop], "grammar": grammar}
         with self._talk(asked) as (end, heard):
             while True:
                 said = self._next(heard)
@@ -212,9 +212,8 @@ def _answer(loaded: Loaded, asked: Said, told: "_Told", stopped: dict[int, Event
         if "count" in asked:
             told.say({"n": number, "count": loaded.count(asked["count"])})
             return
-        answer = loaded.run(
-            asked["ask"], most=asked["most"], temperature=asked["temperature"], stop=tuple(asked["stops"])
-        )
+        how = {key: asked[key] for key in ("most", "temperature", "grammar")}
+        answer = loaded.run(asked["ask"], **how, stop=tuple(asked["stops"]))
         with contextlib.closing(answer):  # type: ignore[type-var]  # a generator
             for delta in answer:
                 if stopped[number].is_set():

@@ -159,7 +159,7 @@ class Llama:
         if chats and not quote:
             yield from _flow(answer, end)
         else:
-            yield Delta(_meant(_drain(answer, end), absent, choice))
+            yield Delta(quoting.meant(_drain(answer, end), absent, choice))
         yield end.delta()
 
     def attempt(self, messages: Sequence[Message], hit: Hit, *, max_tokens: int = 512) -> Attempt | None:
@@ -238,18 +238,3 @@ def _drain(answer: Iterator[Piece], end: _End) -> str:
         end.note(piece)
         text += piece.text
     return text.strip()
-
-
-def _meant(said: str, absent: str, choice: Sequence[quoting.Sentence]) -> str:
-    """What to give for a whole answer: NOT_FOUND, or the quote on one line, or the line itself.
-
-    llama.cpp ignores a grammar that it can't read, without a word. So what should be verbatim is looked up.
-    """
-    if not said or said.rstrip(".") == absent:
-        return NOT_FOUND
-    if not choice:
-        return said
-    quote = quoting.original(said, choice)
-    if not quote:
-        raise GeneratorError("llama.cpp did not keep to the passages: is xllamacpp another version? Try mode = 'write'")
-    return " ".join(quote.split())  # a line end inside it would be taken for its end

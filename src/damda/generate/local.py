@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from damda import trace
-from damda.generate import fewshot, fitting
+from damda.generate import fewshot, fitting, quoting
 from damda.generate.shared import Shared
 from damda.generate.thinking import HideThinking
 from damda.types import NOT_FOUND, Delta, Hit, Message
@@ -23,9 +23,9 @@ class Loaded(fitting.Counts, Protocol):
         ...
 
     def run(
-        self, request: Mapping[str, object], *, most: int, temperature: float, stop: Sequence[str]
+        self, request: Mapping[str, object], *, most: int, temperature: float, stop: Sequence[str], grammar: str = ""
     ) -> Iterator[Delta]:
-        """Text as it comes; the last Delta says how it ended."""
+        """Text as it comes, such as a grammar allows (`quoting.ebnf`; "": any); the last Delta says how it ended."""
         ...
 
 
@@ -39,10 +39,13 @@ class Local(Generic[Held]):
         name: what tells it from others whose answers may differ.
         weights: the model, loaded when it is first asked for.
         techniques: how it works, for traces.
+        quote: the model can only copy from ``passages``, or say that nothing answers.
     """
 
-    def __init__(self, name: str, weights: Shared[Held], techniques: Sequence[str] = ()) -> None:
-        self._id, self._weights, self._techniques = name, weights, techniques
+    def __init__(
+        self, name: str, weights: Shared[Held], techniques: Sequence[str] = (), *, quote: bool = False
+    ) -> None:
+        self._id, self._weights, self._techniques, self._quote = name, weights, techniques, quote
 
     @property
     def id(self) -> str:
@@ -70,7 +73,12 @@ class Local(Generic[Held]):
         """
         trace.running(self._techniques)
         loaded = self._weights.get()
-        request, _ = fitting.fit(loaded, messages, passages, chats=loaded.chats, quote=False, max_tokens=max_tokens)
+        request, kept = fitting.fit(
+            loaded, messages, passages, chats=loaded.chats, quote=self._quote, max_tokens=max_tokens
+        )
+        if self._quote:
+            yield from self._quoted(loaded, request, kept, most=max_tokens, temperature=temperature, stop=stop)
+            return
         if loaded.chats:
             yield from _shown(loaded.run(request, most=max_tokens, temperature=temperature, stop=stop))
             return
@@ -78,6 +86,27 @@ class Local(Generic[Held]):
         deltas = [*loaded.run(request, most=max_tokens, temperature=temperature, stop=ends)]
         said = "".join(delta.text for delta in deltas).strip()
         yield Delta(NOT_FOUND if not said or said.rstrip(".") == fewshot.ABSENT else said)
+        yield deltas[-1]
+
+    def _quoted(
+        self,
+        loaded: Loaded,
+        request: Mapping[str, object],
+        kept: Sequence[Hit],
+        *,
+        most: int,
+        temperature: float,
+        stop: Sequence[str],
+    ) -> Iterator[Delta]:
+        absent = NOT_FOUND if loaded.chats else fewshot.ABSENT
+        choice = quoting.quotable([hit.chunk.text for hit in kept])
+        if not choice:
+            yield from (Delta(NOT_FOUND), Delta(finish="stop"))  # there is nothing that could be quoted
+            return
+        grammar = quoting.ebnf(choice, absent, line=not loaded.chats)
+        ends = stop if loaded.chats else [*stop, fewshot.STOP]
+        deltas = [*loaded.run(request, most=most, temperature=temperature, stop=ends, grammar=grammar)]
+        yield Delta(quoting.meant("".join(delta.text for delta in deltas).strip(), absent, choice))
         yield deltas[-1]
 
     def complete(

@@ -40,13 +40,15 @@ class Openvino(Local[Elsewhere]):
         if draft and not (draft / "openvino_model.xml").is_file():
             raise ConfigError(f"openvino.draft: {draft} is no folder of OpenVINO (openvino_model.xml is missing)")
         name = f"openvino:{path.name}:{_fingerprint(path)}"
+        quote = settings.mode == "quote"
         shape = Shape(settings.context, settings.slots, settings.batch, settings.threads)
         ways = Ways(settings.prefixes, settings.speculation, settings.guess, draft)
         key = (name, path.absolute(), shape, ways)
         said = ["paged cache", "continuous batches", f"{settings.slots} at once"]
         said += ["known prefixes"] if ways.prefixes else []
         said += [f"guesses {ways.guesses}, up to {ways.guessed} tokens"] if ways.guesses != "none" else []
-        super().__init__(name, shared(key, partial(apart, path, shape, ways)), said)
+        weights = shared(key, partial(apart, path, shape, ways))
+        super().__init__(f"{name}:quote" if quote else name, weights, said, quote=quote)
         self._path = path
 
     @property

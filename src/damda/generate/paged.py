@@ -111,15 +111,15 @@ class Paged:
         return int(self._tokens(request).shape[1])
 
     def run(
-        self, request: Mapping[str, object], *, most: int, temperature: float, stop: Sequence[str]
+        self, request: Mapping[str, object], *, most: int, temperature: float, stop: Sequence[str], grammar: str = ""
     ) -> Iterator[Delta]:
-        """Text as it comes; the last Delta says how it ended. Closing the iterator gives the request up.
+        """See ``local.Loaded``. Closing the iterator gives the request up.
 
         Raises:
             GeneratorError: OpenVINO failed.
         """
         tokens = self._tokens(request)
-        running = self._begin(tokens, self._config(most, temperature))
+        running = self._begin(tokens, self._config(most, temperature, grammar))
         text = Text(lambda read: str(self._tokenizer.decode(read, skip_special_tokens=True)), stop)
         finish: Literal["stop", "length"] = "length"
         try:
@@ -156,13 +156,15 @@ class Paged:
         )
         return self._tokenizer.encode(text, add_special_tokens=False).input_ids
 
-    def _config(self, most: int, temperature: float) -> Any:  # noqa: ANN401  a GenerationConfig
+    def _config(self, most: int, temperature: float, grammar: str) -> Any:  # noqa: ANN401  a GenerationConfig
         config = self._genai.GenerationConfig()
         config.max_new_tokens, config.do_sample = most, temperature > 0
         config.set_eos_token_id(self._tokenizer.get_eos_token_id())
         config.stop_token_ids = set(self._ends)
         if temperature > 0:
             config.temperature, config.rng_seed = temperature, SEED
+        if grammar:
+            config.structured_output_config = self._genai.StructuredOutputConfig(grammar=grammar)
         if self._ways.guesses != "none":
             config.num_assistant_tokens = self._ways.guessed
         if self._ways.guesses == "ngram":

@@ -1,9 +1,10 @@
 """Decoding that can only quote: a grammar over the sentences of some passages, and the way back from its output.
 
-Knows: llguidance's Lark dialect (https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md). Does not know:
-models, prompts. A quote is a run of whole words inside one sentence, at most LONGEST characters. On 24 KLUE-MRC and
-TyDi questions Gemma-3-270M found the right sentence 13 times this way, 12 times with spans of any characters (which
-end in mid-word), 4 times when it had to choose whole sentences (it then decides at their first syllable).
+Knows: llguidance's Lark dialect (https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md) and xgrammar's
+EBNF (https://xgrammar.mlc.ai/docs). Does not know: models, prompts. A quote is a run of whole words inside one
+sentence, at most LONGEST characters. On 24 KLUE-MRC and TyDi questions Gemma-3-270M found the right sentence 13 times
+this way, 12 times with spans of any characters (which end in mid-word), 4 times when it had to choose whole sentences
+(it then decides at their first syllable).
 """
 
 import json
@@ -11,7 +12,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from damda.errors import GeneratorError
 from damda.korean import sentences
+from damda.types import NOT_FOUND
 
 LONGEST = 300
 
@@ -51,6 +54,41 @@ def grammar(choice: Sequence[Sentence], absent: str, *, line: bool) -> str:
     body = f"ANSWER: ({spans}) & /(?s: ?[^ ].{{0,{LONGEST - 1}}})/" + (f" | {_json(absent)}" if absent else "")
     start = 'start: " "? ANSWER "\\n"' if line else "start: ANSWER"
     return "\n".join(["%llguidance {}", start, body, *rules])
+
+
+def ebnf(choice: Sequence[Sentence], absent: str, *, line: bool) -> str:
+    """`grammar` for xgrammar, which has no substrings: a rule a word, with all words of its sentence that may follow.
+    How long a quote gets is up to the tokens that there are."""
+    rules, starts = list[str](), list[str]()
+    for i, sentence in enumerate(choice):
+        words = sentence.words.split(" ")
+        for j, word in enumerate(words):
+            more = f' (" " s{i}_{j + 1})?' if j + 1 < len(words) else ""
+            rules.append(f"s{i}_{j} ::= {_json(word)}{more}")
+        starts += [f"s{i}_{j}" for j in range(len(words))]
+    answer = " | ".join([*starts, *([_json(absent)] if absent else [])])
+    root = 'root ::= " "? answer "\\n"' if line else "root ::= answer"
+    return "\n".join([root, f"answer ::= {answer}", *rules])
+
+
+def meant(said: str, absent: str, choice: Sequence[Sentence]) -> str:
+    """What to give for a whole answer: NOT_FOUND, or the quote on one line, or the line itself where all may be said.
+
+    Engines ignore a grammar that they can't read, without a word. So what should be verbatim is looked up.
+
+    Raises:
+        GeneratorError: it is no quote.
+    """
+    if not said or said.rstrip(".") == absent:
+        return NOT_FOUND
+    if not choice:
+        return said
+    quote = original(said, choice)
+    if not quote:
+        raise GeneratorError(
+            "the engine did not keep to the passages: is it another version than damda's extra names? Set mode to write"
+        )
+    return " ".join(quote.split())  # a line end inside it would be taken for its end
 
 
 def original(answer: str, choice: Sequence[Sentence]) -> str:

@@ -96,9 +96,9 @@ class Loaded:
         return [int(token) for token in read["input_ids"]]
 
     def run(
-        self, request: Mapping[str, object], *, most: int, temperature: float, stop: Sequence[str]
+        self, request: Mapping[str, object], *, most: int, temperature: float, stop: Sequence[str], grammar: str = ""
     ) -> Iterator[Delta]:
-        """See ``local.Loaded``.
+        """See ``local.Loaded``; grammars are not there for it.
 
         Raises:
             GeneratorError: the model fails.
