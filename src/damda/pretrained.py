@@ -100,17 +100,35 @@ def edges(files: Sequence[Path], before: bytes = b"") -> str:
 _EDGE = 1 << 20
 
 
-def _whole(file: Path) -> None:
-    """A file that ends before its last weight is found by its header: length, JSON, then the weights."""
+def tensors(file: Path) -> dict[str, Any]:
+    """What the header of a .safetensors file says of each: ``dtype``, ``shape`` and ``data_offsets`` by name.
+
+    Raises:
+        WeightsError: the file can't be read, or is none.
+    """
     try:
         with file.open("rb") as opened:
             length = int.from_bytes(opened.read(8), "little")
-            size = file.stat().st_size
-            header = json.loads(opened.read(length)) if length < size else None
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{file} can't be read ({error}): get the model again") from error
-    tensors = [about for name, about in (header or {}).items() if name != "__metadata__"]
-    if not tensors or max(about["data_offsets"][1] for about in tensors) + 8 + length != size:
+            header = json.loads(opened.read(length)) if length < _HEADER else None
+    except OSError as error:
+        raise WeightsError(f"{file} can't be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise WeightsError(f"{file} ends in the middle or is damaged: get it again") from error
+    if not isinstance(header, dict) or not all(isinstance(of, dict) for of in header.values()):
+        raise WeightsError(f"{file} ends in the middle or is damaged: get it again")
+    return {name: about for name, about in header.items() if name != "__metadata__"}
+
+
+_HEADER = 100_000_000
+"""safetensors' own limit, in bytes."""
+
+
+def _whole(file: Path) -> None:
+    """A file that ends before its last weight is found by its header: length, JSON, then the weights."""
+    last = max((about["data_offsets"][1] for about in tensors(file).values()), default=None)
+    with file.open("rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+    if last is None or last + 8 + length != file.stat().st_size:
         raise WeightsError(f"{file} is not whole: get the model again")
 
 

@@ -5,7 +5,6 @@ a number, machines.
 """
 
 import json
-import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,15 +14,13 @@ from typing import Any, NamedTuple
 
 from damda.errors import ConfigError, WeightsError
 from damda.generate import gguf
+from damda.pretrained import tensors
 
 GATED = frozenset("exaone gemma gemma2 gemma3 gemma3_text granite llama mistral olmo2 phi3 qwen2 qwen3 smollm3".split())
 """model_type of models whose layers have four matrices of attention and three of a gated MLP, and no experts."""
 
 PATTERNS = {"gemma2": 2, "gemma3": 6, "cohere2": 4, "gpt-oss": 2}
 """llama.cpp's name -> every how many-th layer sees everything, where the header has a window and doesn't say."""
-
-_HEADER = 100_000_000
-"""safetensors' own limit, in bytes."""
 
 
 class Tensors(NamedTuple):
@@ -148,7 +145,7 @@ def widths(path: Path) -> list[int]:
         named = [
             (_known_to_transformers(name), about["shape"][-1] if about["shape"] else 0, len(about["shape"]))
             for file in sorted(path.glob("*.safetensors"))
-            for name, about in _safetensors(file).items()
+            for name, about in tensors(file).items()
         ]
     return sorted({width for what, width, dimensions in named if dimensions > 1 and what in ("linear", "experts")})
 
@@ -265,22 +262,8 @@ def _stored(folder: Path) -> tuple[Tensors, ...]:
     return _alike(
         (_known_to_transformers(name), UNSAID, tuple(reversed(about["shape"])))
         for file in sorted(folder.glob("*.safetensors"))
-        for name, about in _safetensors(file).items()
+        for name, about in tensors(file).items()
     )
-
-
-def _safetensors(file: Path) -> dict[str, Any]:
-    try:
-        with file.open("rb") as opened:
-            (length,) = struct.unpack("<Q", opened.read(8))
-            header = json.loads(opened.read(length)) if length < _HEADER else None
-    except OSError as error:
-        raise WeightsError(f"{file} can't be read: {error.strerror or error}") from error
-    except (struct.error, ValueError) as error:
-        raise WeightsError(f"{file} ends in the middle or is damaged: get it again") from error
-    if not isinstance(header, dict) or not all(isinstance(of, dict) for of in header.values()):
-        raise WeightsError(f"{file} ends in the middle or is damaged: get it again")
-    return {name: about for name, about in header.items() if isinstance(about.get("shape"), list)}
 
 
 def _known_to_transformers(name: str) -> str:
