@@ -177,6 +177,7 @@ def _weight(library: Library, made: Sequence[Matrix], vectors: int, threads: int
 def _attention(library: Library, shape: Shape, threads: int) -> float:
     """Operations a second of one token that looks back, in a layer with as many heads as most have."""
     heads, shared = shape.heads, max(shape.kv_heads)
+    shared = shared if heads % shared == 0 else heads  # else ggml ends the process
     size = 4 * _BACK * shared * (shape.key_dim + shape.value_dim) + 8 * heads * (shape.key_dim + shape.value_dim)
     with _context(library, size) as context:
         keys, values = (

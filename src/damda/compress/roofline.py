@@ -119,7 +119,8 @@ def decode(one: Load, device: Device, batch: int) -> float:
         return batch / max(reading, multiplying)
     weights = 2 * batch * one.shape.multiplied / _between(device.products, batch)
     caches = reading - one.read / device.bandwidth
-    attending = (multiplying - 2 * batch * one.shape.multiplied / device.flops) * device.flops / device.attending
+    attending = multiplying - 2 * batch * one.shape.multiplied / device.flops
+    attending *= device.flops / (device.attending or device.flops)
     quick = (OPERATIONS + NORM * one.shape.norms) * one.shape.layers * _between(device.between, batch)
     return batch / (weights + max(caches, attending) + quick)
 

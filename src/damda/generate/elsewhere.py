@@ -86,7 +86,7 @@ class Elsewhere:
     def _talk(self, asked: Mapping[str, object]) -> "Iterator[tuple[Event, SimpleQueue[Said]]]":
         """A request and what is heard of it; it is given up where the event was not set."""
         with self._lock:
-            if self._pipe.gone:
+            if self._pipe.gone or self._pipe.owner != os.getpid():
                 self._pipe = self._start()
             pipe = self._pipe
             self._asked += 1
@@ -127,8 +127,8 @@ class _Pipe:
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdin and process.stdout
         self.process, self._in, self._out = process, process.stdin, process.stdout
-        self._owner = os.getpid()
-        self._lock = Lock()
+        self.owner = os.getpid()
+        self._lock, self._writing = Lock(), Lock()  # a pipe that is full must not keep anybody from hearing
         self._waiting: dict[int, SimpleQueue[Said]] = {}
         self._listens = self.gone = False
 
@@ -155,16 +155,16 @@ class _Pipe:
     def send(self, said: Mapping[str, object]) -> None:
         """Whether it came through shows in what is heard."""
         line = json.dumps(said).encode("ascii") + b"\n"
-        with self._lock, contextlib.suppress(OSError, ValueError):  # it has ended: `_listen` tells everybody
+        with self._writing, contextlib.suppress(OSError, ValueError):  # it has ended: `_listen` tells everybody
             self._in.write(line)
             self._in.flush()
 
     def end(self) -> None:
-        if self._owner != os.getpid():
+        if self.owner != os.getpid():
             return  # a fork: the process belongs to its parent
         self.process.kill()
         self.process.wait()
-        with self._lock, contextlib.suppress(OSError):
+        with self._writing, contextlib.suppress(OSError):
             self._in.close()
         if not self._listens:
             self._out.close()
