@@ -61,10 +61,12 @@ def main() -> None:
 def options(step: str, data: Path, home: Path) -> list[str]:
     """Of one command."""
     if step == "examples":
-        of = home / "examples" if (home / "examples" / "artifacts").is_dir() else home
+        own = (home / "examples" / "artifacts").is_dir()
+        of = home / "examples" if own else home
         tuned, cross = (newest(of, kind) for kind in ("encoder", "reranker"))
         words = [str(EXAMPLES / "documents"), "--questions", str(EXAMPLES / "questions.jsonl"), "--synthesise", "400"]
-        return [*words, "--all", "--home", str(home / "examples"), "--encoder", str(tuned), "--reranker", str(cross)]
+        words += [] if own else ["--all"]  # else only what is held out: they were tuned on the others
+        return [*words, "--home", str(home / "examples"), "--encoder", str(tuned), "--reranker", str(cross)]
     if step not in ("sts", "gemma"):
         methods = ["--method", "lora,adapter"] if step == "light" else []
         return [str(data / "ko_qa"), "--home", str(home), *methods]

@@ -42,7 +42,7 @@ def encoder(
         str,
         typer.Option(
             "--method",
-            help="full: all weights; lora: low-rank changes; adapter: a map on questions alone, in seconds, no passage "
+            help="full: all weights; lora: low-rank changes; adapter: a map on questions alone, quick to learn, no passage "
             "is encoded again. Several, by commas: the validation chooses.",
         ),
     ] = "full",
