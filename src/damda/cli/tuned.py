@@ -42,8 +42,8 @@ def encoder(
         str,
         typer.Option(
             "--method",
-            help="full: all weights; lora: low-rank changes; adapter: a map on questions alone, quick to learn, no passage "
-            "is encoded again. Several, by commas: the validation chooses.",
+            help="full: all weights; lora: low-rank changes; adapter: a map on questions alone, quick to learn, no "
+            "passage is encoded again. Several, by commas: the validation chooses.",
         ),
     ] = "full",
     check: Annotated[
