@@ -59,7 +59,7 @@ def test_killed_twice_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) 
 
     own = MorphemeProcess()
     monkeypatch.setattr(own, "_child", child.Child("a.module"))
-    monkeypatch.setattr(child, "_start", start)
+    monkeypatch.setattr(child, "started", start)
     with pytest.raises(DamdaError, match="memory"):
         own.content(["휴가"])
 

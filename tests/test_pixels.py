@@ -179,7 +179,7 @@ def test_a_decoder_that_hangs_or_crashes_costs_one_file(monkeypatch: pytest.Monk
         def start(module: str) -> "subprocess.Popen[bytes]":
             return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-        monkeypatch.setattr(child, "_start", start)
+        monkeypatch.setattr(child, "started", start)
         return PixelProcess()
 
     with pytest.raises(ReadError, match=r"took more than 0\.3 s"):

@@ -42,7 +42,7 @@ def _worker_that_runs(code: str, monkeypatch: pytest.MonkeyPatch) -> Worker:
     def start(module: str) -> "subprocess.Popen[bytes]":
         return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    monkeypatch.setattr(child, "_start", start)
+    monkeypatch.setattr(child, "started", start)
     return Worker()
 
 

@@ -27,7 +27,7 @@ Method = Literal["full", "lora", "adapter"]
 TEMPERATURE = 0.02
 """Of the softmax over the passages of a batch. e5's cosines lie close together: it was trained with .01."""
 
-_MINI_BATCH = 16
+MINI_BATCH = 16
 """Rows whose activations are held at once."""
 
 SHOWN = 120
@@ -96,7 +96,7 @@ class Contrast:
         if method == "lora":
             _add_lora(model, recipe.seed)
         self._loss: Any = losses.CachedMultipleNegativesRankingLoss(
-            model, scale=1 / TEMPERATURE, mini_batch_size=_MINI_BATCH
+            model, scale=1 / TEMPERATURE, mini_batch_size=MINI_BATCH
         )
 
     def estimate(self) -> Estimate:
