@@ -155,13 +155,14 @@ def heard(engine: Engine, request: Mapping[str, object], send: Send | None = Non
         GeneratorError: llama.cpp refused the request, or failed.
     """
     chunks: list[object] = []
-    text, first, begun = "", 0.0, time.perf_counter()
+    text, first, spared, begun = "", 0.0, wire.Spared(), time.perf_counter()
     running = Running(Tap(engine, chunks.append, send), request)
     try:
         for piece in running:
             if piece.error:
                 raise GeneratorError(f"llama.cpp failed: {piece.error}")
             text += piece.text
+            spared = piece.spared or spared
             first = first or (time.perf_counter() - begun if piece.text else 0.0)
     finally:
         running.close()
@@ -172,9 +173,9 @@ def heard(engine: Engine, request: Mapping[str, object], send: Send | None = Non
         first or whole,
         whole,
         wire.number(times, "prompt_n"),
-        wire.number(times, "cache_n"),
+        spared.cached,
         wire.number(times, "predicted_n"),
         float(times.get("predicted_ms") or 0.0) / 1e3,
-        wire.number(times, "draft_n"),
-        wire.number(times, "draft_n_accepted"),
+        spared.guessed,
+        spared.right,
     )

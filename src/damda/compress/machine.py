@@ -74,7 +74,7 @@ def measured(shape: Shape, method: str = "") -> Device:
     linear, rest = (sum(of.weights for of in some) for some in (layers, [head]))
     seconds = {n: linear * _weight(library, layers, n, threads) for n in (*_FEW, _MANY)}
     heads = {n: rest * _weight(library, [head], n, threads) for n in (*_FEW, _MANY)}
-    size = sum(of.weights * BLOCKS[of.kind][2] / BLOCKS[of.kind][1] for of in (*layers, head))
+    size = sum(of.size for of in (*layers, head))
     forms = ", ".join(BLOCKS[kind][0] for kind in sorted({of.kind for of in (*layers, head)}))
     return Device(
         _NAME,
@@ -107,6 +107,11 @@ class Matrix(NamedTuple):
     def weights(self) -> float:
         """Of all of them."""
         return self.wide * self.long * self.copies
+
+    @property
+    def size(self) -> float:
+        """Bytes of all of them."""
+        return self.weights * BLOCKS[self.kind][2] / BLOCKS[self.kind][1]
 
 
 def matrices(shape: Shape, method: str = "") -> tuple[list[Matrix], Matrix]:
@@ -151,16 +156,17 @@ def _numpy() -> tuple[float, float]:
 
 def _weight(library: Library, made: Sequence[Matrix], vectors: int, threads: int) -> float:
     """Seconds for one weight of matrices, times so many vectors. Of many matrices, and of long ones, some are timed."""
-    share = min(1.0, (_SOME if vectors == _MANY else _LARGE) / sum(of.weights for of in made))
+    most = _SOME if vectors == _MANY else _LARGE
+    share = min(1.0, most / sum(of.weights for of in made))
     timed = [
         of._replace(
             wide=ceil(of.wide / BLOCKS[of.kind][1]) * BLOCKS[of.kind][1],
-            long=min(of.long, max(1, _LARGE // of.wide)),
+            long=min(of.long, max(1, most // of.wide)),
             copies=ceil(of.copies * share),
         )
         for of in made
     ]
-    size = sum(of.weights * BLOCKS[of.kind][2] / BLOCKS[of.kind][1] for of in timed)
+    size = sum(of.size for of in timed)
     size += 4 * vectors * sum(of.copies * of.long + of.wide for of in timed)
     with _context(library, int(size)) as context:
         begun = {wide: _vectors(library, context, wide, vectors) for wide in {of.wide for of in timed}}
