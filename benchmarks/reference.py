@@ -13,13 +13,14 @@ from typing import Any
 
 import machine
 
+from damda.answer.direct import Writer
 from damda.assemble.benching import QUESTIONS
 from damda.errors import DamdaError
 from damda.generate.llama import Llama
 from damda.generate.openvino import Openvino
 from damda.generate.transformer import Transformer
 from damda.settings import LlamaSettings, OpenvinoSettings, TransformersSettings
-from damda.types import Message, Writer
+from damda.types import Message
 
 MORE = (
     "Write one sentence about the sea.",

@@ -17,7 +17,14 @@ class Obedient:
         return len(str(request["prompt"]).split())
 
     def run(
-        self, request: Mapping[str, object], *, most: int, temperature: float, stop: Sequence[str], grammar: str = ""
+        self,
+        request: Mapping[str, object],
+        *,
+        most: int,
+        temperature: float,
+        stop: Sequence[str],
+        grammar: str = "",
+        schema: str = "",
     ) -> Iterator[Delta]:
         what = str(request["prompt"])
         os.write(1, b"what libraries print goes elsewhere\n")

@@ -14,12 +14,12 @@ from time import sleep
 
 from fakes import FakeEncoder
 
-from damda.answer.direct import Direct
+from damda.answer.direct import Direct, Writer
 from damda.answer.guard import Guards
 from damda.assemble.llms import Llms
 from damda.cli import main as command_line
 from damda.serve import batchfile, offline
-from damda.types import Delta, Hit, Message, Usage, Writer
+from damda.types import Delta, Hit, Message, Usage
 
 
 class Echo:
@@ -38,6 +38,7 @@ class Echo:
         max_tokens: int = 512,
         temperature: float = 0.0,
         stop: Sequence[str] = (),
+        schema: str = "",
     ) -> Iterator[Delta]:
         return self.complete(messages[-1].content, max_tokens=max_tokens, temperature=temperature, stop=stop)
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from fakes import FakeEncoder, use_fakes
 from serving import Told
 
+from damda.answer.direct import Writer
 from damda.assemble import models
 from damda.errors import DamdaError
 from damda.serve import process
 from damda.settings import Settings
-from damda.types import Writer
 
 TOLD = Told()
 real = models.make_writer

@@ -25,13 +25,14 @@ from fakes import FakeEncoder, until, use_fakes
 from fastapi import FastAPI
 
 from damda import config
+from damda.answer.direct import Writer
 from damda.assemble import models
 from damda.assemble.service import Service, service
 from damda.serve.app import build
 from damda.serve.backend import Backend
 from damda.serve.lanes import Attended
 from damda.settings import Settings
-from damda.types import NO_META, NOT_FOUND, Delta, Hit, Message, Usage, Writer
+from damda.types import NO_META, NOT_FOUND, Delta, Hit, Message, Usage
 
 CHILD = Path(__file__).with_name("serve_child.py")
 SOURCE = Path(__file__).parents[1] / "src"
@@ -57,7 +58,7 @@ class Told:
     """A language model that repeats its passages where it has some, else its last message, unless that is an order.
 
     ``drip N`` writes N words, a tenth of a second apart; ``hold`` waits for `go`; ``fail`` raises;
-    ``nothing`` finds nothing.
+    ``nothing`` finds nothing; ``exactly TEXT`` says that.
     """
 
     id = "told"
@@ -77,9 +78,10 @@ class Told:
         max_tokens: int = 512,
         temperature: float = 0.0,
         stop: Sequence[str] = (),
+        schema: str = "",
     ) -> Iterator[Delta]:
         self.heard = list(messages)
-        self.asked = {"max_tokens": max_tokens, "temperature": temperature, "stop": list(stop)}
+        self.asked = {"max_tokens": max_tokens, "temperature": temperature, "stop": list(stop), "schema": schema}
         return self._obey(messages[-1].content, [hit.chunk.text for hit in passages])
 
     def complete(
@@ -100,6 +102,7 @@ class Told:
                 yield Delta(f"word{n} ")
                 time.sleep(0.1)
             said = NOT_FOUND if what == "nothing" else " ".join(passages) or f"said: {order}"
+            said = count if what == "exactly" else said
             for at in range(0, len(said), 7):
                 yield Delta(said[at : at + 7])
             yield Delta("", "length" if what == "long" else "stop", Usage(7, 3))

@@ -2,7 +2,8 @@
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +201,7 @@ def test_engines_side_by_side() -> None:
         engines.Engine("other", lambda n: Slow(fails=True)),
     ]
     subject = Subject(Path("m.gguf"), ["What?"], ["some words"])
-    *rows, unread = engines.side_by_side(subject, quiet, those)
+    *rows, unread = engines.side_by_side(subject, quiet, those, "some words")
     assert [row["task"] for row in rows] == ["1 at once", "4 at once", "8 at once"]
     for row in rows:
         assert row["together"] == pytest.approx(6 * row["throughput"]), "12 tokens read and written, 2 of them written"
@@ -208,9 +209,9 @@ def test_engines_side_by_side() -> None:
     assert all(one.closed for one in made)
     assert (unread["way"], unread["task"], unread["throughput"]) == ("other", "it can't read this architecture", None)
     with pytest.raises(GeneratorError, match="other: it can't read"):
-        engines.side_by_side(subject, quiet, those[1:])
+        engines.side_by_side(subject, quiet, those[1:], "some words")
     with pytest.raises(GeneratorError, match="no engine is installed"):
-        engines.side_by_side(subject, quiet, [])
+        engines.side_by_side(subject, quiet, [], "some words")
 
 
 # --- a real model
@@ -229,6 +230,30 @@ def test_a_request_is_timed(subject: Subject) -> None:
     one = heard(made, subject.request("How is tea made?", 8, exactly=True))
     assert one.written == 8 and 0 < one.first <= one.whole and one.read > 8 and one.cached == 0 and one.speed > 0
     assert one.text == heard(made, subject.request("How is tea made?", 8, exactly=True)).text
+
+
+def test_engines_read_as_many_tokens_of_any_language(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    korean = replace(
+        subject, passages=["도서관은 아홉 시에 열고 여섯 시에 닫는다. " * 30], questions=["차는 어떻게 끓이나요?"]
+    )
+    monkeypatch.setattr(engines, "ROUNDS", 1)
+    monkeypatch.setattr(engines, "TOKENS", 2)
+    monkeypatch.setattr(engines, "AT_ONCE", (1,))
+    llama = next(engine for engine in engines.known(korean) if engine.name == "llama")
+    read: list[int] = []
+    monkeypatch.setattr(engines, "_written", _noting(engines._written, read))
+    (row,) = engines.side_by_side(korean, quiet, [llama])
+    assert row["way"] == "llama" and row["together"] > 0, "a word of Korean is many of this model's tokens"
+    assert 400 < read[-1] < 700
+
+
+def _noting(written: Callable[..., tuple[float, Usage]], read: list[int]) -> Callable[..., tuple[float, Usage]]:
+    def note(*given: Any) -> tuple[float, Usage]:  # noqa: ANN401
+        seconds, usage = written(*given)
+        read.append(usage.prompt_tokens)
+        return seconds, usage
+
+    return note
 
 
 def test_a_known_beginning_is_not_read_again(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,14 @@ import pytest
 from test_llama import MISSING, smollm
 
 from damda import weights
+from damda.answer.direct import Writer
+from damda.errors import GeneratorError
 from damda.generate import prefix
 from damda.generate.llama import Llama
 from damda.generate.openvino import Openvino
 from damda.generate.remote import Remote
 from damda.settings import LlamaSettings, OpenvinoSettings, RemoteSettings
-from damda.types import Chunk, Completer, Delta, Hit, Message, Usage, Writer
+from damda.types import Chunk, Completer, Delta, Hit, Message, Usage
 
 PASSAGE = "The library opens at nine. It closes at six."
 HITS = [Hit(Chunk("c", "d", PASSAGE, 0, len(PASSAGE)), 1.0, "bm25")]
@@ -35,6 +37,7 @@ class Fake:
         max_tokens: int = 512,
         temperature: float = 0.0,
         stop: Sequence[str] = (),
+        schema: str = "",
     ) -> Iterator[Delta]:
         words = [f"{word} " for hit in passages for word in hit.chunk.text.split()]
         for word in words[:max_tokens]:
@@ -55,6 +58,10 @@ def remote() -> Remote:
         asked = json.loads(request.content)
         plain = request.url.path.endswith("/v1/completions")
         assert asked["prompt"] == PROMPT if plain else asked["messages"]
+        if "response_format" in asked:
+            assert asked["response_format"]["json_schema"]["schema"] == json.loads(SCHEMA)
+            chunk = {"choices": [{"delta": {"content": '{"opens": "nine", "days": 5}'}, "finish_reason": "stop"}]}
+            return httpx.Response(200, json=chunk)
         words = [f"{word} " for word in PASSAGE.split()][: asked["max_tokens"]]
         finish = "length" if len(words) < len(PASSAGE.split()) else "stop"
         chunks: list[object] = [
@@ -190,3 +197,29 @@ def test_answers_and_completions_in_turn(generator: Writer) -> None:
     before = completed(generator, 8)
     whole(generator, 8)
     assert completed(generator, 8) == before
+
+
+SCHEMA = json.dumps(
+    {
+        "type": "object",
+        "properties": {"opens": {"type": "string", "maxLength": 12}, "days": {"type": "integer", "maximum": 9}},
+        "required": ["opens", "days"],
+        "additionalProperties": False,
+    }
+)
+
+
+def test_a_schema_is_kept_to(generator: Writer) -> None:
+    if isinstance(generator, Fake):
+        pytest.skip("it has only its words")
+    deltas: Iterator[Delta] = generator.stream(ASK, passages=HITS, max_tokens=64, schema=SCHEMA)
+    if getattr(generator, "id", "").endswith(":quote"):
+        with pytest.raises(GeneratorError, match="set mode to write"):
+            list(deltas)
+        return
+    *texts, last = deltas
+    assert last.finish == "stop"
+    found = json.loads("".join(delta.text for delta in texts))
+    assert set(found) == {"opens", "days"} and isinstance(found["days"], int)
+    # and the next question is free again
+    assert not "".join(delta.text for delta in whole(generator)).startswith("{")

@@ -82,6 +82,7 @@ class Says:
         max_tokens: int = 512,
         temperature: float = 0.0,
         stop: Sequence[str] = (),
+        schema: str = "",
     ) -> Iterator[Delta]:
         self.heard, self.passages = list(messages), list(passages)
         yield from self._pour()

@@ -130,7 +130,7 @@ def test_a_conversation(client: OpenAI, told: Told) -> None:
         ("assistant", "15일이다."),
         ("user", "신청은?"),
     ]
-    assert told.asked == {"max_tokens": 9, "temperature": 0.5, "stop": ["x"]}
+    assert told.asked == {"max_tokens": 9, "temperature": 0.5, "stop": ["x"], "schema": ""}
 
 
 @pytest.mark.parametrize("model", ["llm", "acme/told-1"])
@@ -241,7 +241,9 @@ def test_an_unknown_model(client: OpenAI) -> None:
         {"max_tokens": 0},
         {"tools": [{"type": "function", "function": {"name": "f"}}]},
         {"logprobs": True},
-        {"response_format": {"type": "json_object"}},
+        {"response_format": {"type": "json_schema"}},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "no schema"}}},
+        {"response_format": {"type": "yaml"}},
         {"stop": ["a", "b", "c", "d", "e"]},
         {"extra_body": {"damda": {"where": {"meta": {"a": 1}}}}},
     ],
@@ -252,6 +254,12 @@ def test_a_request_that_can_not_be_carried_out(client: OpenAI, given: dict[str, 
         client.chat.completions.create(**{"model": "damda", "messages": user("hi"), **given})
     assert error.value.type == "invalid_request_error" and error.value.code == "invalid_value"
     assert error.value.message and "Traceback" not in str(error.value)
+
+
+def test_answers_from_the_documents_have_no_schema(client: OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="ask model llm for JSON") as error:
+        client.chat.completions.create(model="damda", messages=user("hi"), response_format={"type": "json_object"})
+    assert error.value.param == "response_format" and error.value.code == "unsupported_value"
 
 
 def test_dimensions_that_there_are_not(client: OpenAI) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import NotFoundError, OpenAI
+from openai import APIError, NotFoundError, OpenAI
 from openai.types.chat import ChatCompletionMessageParam
 from serving import WRITER, Served, Told, built, documents, served, serving
 
@@ -95,6 +95,30 @@ def test_other_wishes_are_asked_anew(client: OpenAI, told: Told, other: dict[str
     assert told.begun == (3 if "temperature" in other else 2)
 
 
+SCHEMA = {"type": "object", "properties": {"days": {"type": "integer"}}, "required": ["days"]}
+FORMAT = {"type": "json_schema", "json_schema": {"name": "days", "schema": SCHEMA, "strict": True}}
+
+
+def test_a_schema_reaches_the_model_behind(client: OpenAI, told: Told) -> None:
+    assert chat(client, 'exactly {"days": 3}', response_format=FORMAT)[0] == '{"days": 3}'
+    assert json.loads(str(told.asked["schema"])) == SCHEMA
+    assert chat(client, 'exactly {"days": 3}', response_format=FORMAT)[1]["cached"] == "exact" and told.begun == 1
+    chat(client, 'exactly {"days": 3}')
+    assert told.asked["schema"] == "" and told.begun == 2, "with a schema it is another question"
+    chat(client, 'exactly {"days": 3}', response_format={"type": "json_object"})
+    assert json.loads(str(told.asked["schema"])) == {"type": "object"}
+
+
+def test_a_model_that_ignores_its_schema_is_told_of_and_not_remembered(client: OpenAI, told: Told) -> None:
+    for _ in range(2):
+        with pytest.raises(APIError, match="no JSON: 'said: hi'"):
+            chat(client, "hi", response_format=FORMAT)
+    with pytest.raises(APIError, match="no JSON"):
+        streamed(client, "hi", response_format=FORMAT)
+    assert told.begun == 3
+    assert chat(client, "long {", response_format=FORMAT)[0] == "said: long {", "cut off is no matter of the schema"
+
+
 def test_plain_completions_are_remembered_alike(client: OpenAI, told: Told) -> None:
     texts = {client.completions.create(model="acme/told-1", prompt="hi").choices[0].text for _ in range(2)}
     assert texts == {"said: hi"} and told.begun == 1
@@ -142,6 +166,7 @@ class Leaks:
         max_tokens: int = 512,
         temperature: float = 0.0,
         stop: Sequence[str] = (),
+        schema: str = "",
     ) -> Iterator[Delta]:
         return self.complete(messages[-1].content)
 

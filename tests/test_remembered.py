@@ -181,6 +181,7 @@ class Counts:
         max_tokens: int = 512,
         temperature: float = 0.0,
         stop: Sequence[str] = (),
+        schema: str = "",
     ) -> Iterator[Delta]:
         return self.complete(messages[-1].content)
 

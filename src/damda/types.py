@@ -364,10 +364,6 @@ class Completer(Protocol):
     ) -> Iterator[Delta]: ...
 
 
-class Writer(Generator, Completer, Protocol):
-    """A language model by itself."""
-
-
 class Guard(Protocol):
     """Looks at a text before it goes on. ``id`` changes whenever its verdicts would: answers are remembered by it."""
 

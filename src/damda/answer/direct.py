@@ -14,8 +14,24 @@ from damda import trace
 from damda.answer.guard import Guards
 from damda.answer.prompt import withheld
 from damda.answer.release import Units
+from damda.errors import GeneratorError
 from damda.korean import sentences
-from damda.types import Answer, Delta, Finish, Message, Recall, Usage, Verdict, Writer
+from damda.types import Answer, Completer, Delta, Finish, Generator, Hit, Message, Recall, Usage, Verdict
+
+
+class Writer(Generator, Completer, Protocol):
+    """A language model by itself. ``schema``: a JSON schema that what it streams keeps to ("": any text)."""
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        *,
+        passages: Sequence[Hit] = (),
+        max_tokens: int = 512,
+        temperature: float = 0.0,
+        stop: Sequence[str] = (),
+        schema: str = "",
+    ) -> Iterator[Delta]: ...
 
 
 class Said(NamedTuple):
@@ -38,11 +54,13 @@ class Texts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of a text: how long, how free (0: the same every time), and what ends it."""
+    """Of a text: how long, how free (0: the same every time), what ends it, and a JSON schema that a conversation's
+    answer keeps to ("": any text)."""
 
     max_tokens: int = 512
     temperature: float = 0.0
     stop: Sequence[str] = ()
+    schema: str = ""
 
 
 class Direct:
@@ -72,7 +90,7 @@ class Direct:
         """Answer a conversation; the last item is the Answer, the one before it has how the text ended.
 
         Raises:
-            GeneratorError: the model failed.
+            GeneratorError: the model failed, or did not keep to a schema.
         """
         return self._stream(messages, limits, recall, trace.current(), chat=True)
 
@@ -116,6 +134,8 @@ class Direct:
                     break
         yield from release.close()
         answer = release.answer(verdicts)
+        if limits.schema and not answer.blocked and release.finish == "stop":
+            _parsed(answer.text)
         if texts and not answer.blocked:
             texts.put(said[-1].content, scope, answer.text, release.finish, answer.usage)
         yield answer
@@ -130,7 +150,7 @@ class Direct:
     def _scope(self, messages: Sequence[Message], limits: Limits, chat: bool) -> str:
         """A hash of all that the text depends on beside the last message."""
         before = [(message.role, message.content) for message in messages[:-1]]
-        parts = (chat, self.id, self._guards.id, limits.max_tokens, list(limits.stop), before)
+        parts = (chat, self.id, self._guards.id, limits.max_tokens, list(limits.stop), limits.schema, before)
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def _written(self, said: Sequence[Message], limits: Limits, caller: trace.Span, chat: bool) -> Iterator[Delta]:
@@ -138,7 +158,9 @@ class Direct:
 
         def make() -> Iterator[Delta]:
             if chat:
-                return self._writer.stream(said, max_tokens=most, temperature=temperature, stop=stop)
+                return self._writer.stream(
+                    said, max_tokens=most, temperature=temperature, stop=stop, schema=limits.schema
+                )
             return self._writer.complete(said[-1].content, max_tokens=most, temperature=temperature, stop=stop)
 
         with trace.generation(said, most, temperature, parent=caller, model=lambda: self._writer.id) as step:
@@ -201,6 +223,14 @@ class _Release:
             verdicts=(*verdicts, *self._verdicts),
             trace_id=self._whole.trace_id,
         )
+
+
+def _parsed(text: str) -> None:
+    """Some servers take a schema and ignore it. That must not look like data."""
+    try:
+        json.loads(text)
+    except ValueError as error:
+        raise GeneratorError(f"the answer does not keep to the schema, it is no JSON: {text[:80]!r}") from error
 
 
 def _replayed(known: Said) -> Iterator[Delta]:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from damda import config
-from damda.answer.direct import Direct
+from damda.answer.direct import Direct, Writer
 from damda.assemble import guarding, models, remembering
 from damda.errors import ConfigError
 from damda.settings import Settings
-from damda.types import NO_META, Encoder, Progress, Writer, quiet
+from damda.types import NO_META, Encoder, Progress, quiet
 from damda.weights import cache_folder
 
 LLM = "llm"

@@ -10,6 +10,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
 
 from damda import adopted, hub, manifest, weights
+from damda.answer.direct import Writer
 from damda.config import value_of
 from damda.embed.encoder import OnnxEncoder
 from damda.errors import ConfigError, GeneratorError, MissingExtra, WeightsError
@@ -17,7 +18,7 @@ from damda.generate.engine import cores
 from damda.home import home_of
 from damda.morphemes import MorphemeProcess
 from damda.settings import EncoderSettings, LlamaSettings, OpenvinoSettings, RerankSettings, Settings
-from damda.types import Encoder, Generator, ImageEncoder, Progress, Writer, quiet
+from damda.types import Encoder, Generator, ImageEncoder, Progress, quiet
 
 if TYPE_CHECKING:
     from damda.generate.openvino import Openvino

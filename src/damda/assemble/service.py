@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from damda.answer.direct import Writer
 from damda.assemble import assemble, models
 from damda.assemble.llms import Llms, make_llms
 from damda.knowledge import KnowledgeBase
 from damda.settings import Settings
-from damda.types import Encoder, Mode, Progress, Scorer, Writer, quiet
+from damda.types import Encoder, Mode, Progress, Scorer, quiet
 
 RAG = "damda"
 """The name of the model that answers from the documents."""

@@ -15,15 +15,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+from damda.answer.direct import Writer
 from damda.bench.subject import Row, Subject
 from damda.compress.measured import memory as resident
 from damda.errors import DamdaError, GeneratorError
 from damda.generate.llama import Llama
+from damda.generate.native import Native
 from damda.settings import LlamaSettings, OpenvinoSettings
-from damda.types import Message, Progress, Usage, Writer
+from damda.types import Message, Progress, Usage
 
 AT_ONCE = (1, 4, 8)
 TOKENS, ROUNDS, CONTEXT = 48, 3, 1024
+READ = 512
+"""Tokens of what a request reads, about; its question comes beside them."""
 
 
 class Closes(Writer, Protocol):
@@ -80,10 +84,15 @@ def _paged(subject: Subject, slots: int) -> Closes:
     return Openvino(settings, path=subject.path)
 
 
-def side_by_side(subject: Subject, progress: Progress, engines: Sequence[Engine] | None = None) -> list[Row]:
+def side_by_side(
+    subject: Subject, progress: Progress, engines: Sequence[Engine] | None = None, text: str | None = None
+) -> list[Row]:
     """Seconds to load, to the first words behind a prompt of some length, and tokens a second of all together; memory.
 
     One engine is in memory at a time, whatever the model's size: here ways do not take turns.
+
+    Args:
+        text: that each request reads before its question; None: `READ` tokens of the subject's.
 
     Raises:
         GeneratorError: no engine is installed, or none reads the model.
@@ -91,11 +100,12 @@ def side_by_side(subject: Subject, progress: Progress, engines: Sequence[Engine]
     rows: list[Row] = []
     unread: dict[str, str] = {}
     those = known(subject) if engines is None else engines
+    text = _read(subject) if text is None else text
     for k, count in enumerate(AT_ONCE):
         for n, engine in enumerate(those):
             progress("engines", k * len(those) + n, len(AT_ONCE) * len(those))
             try:
-                rows.append({"study": "engines", "task": f"{count} at once", **_measured(engine, count, subject)})
+                rows.append({"study": "engines", "task": f"{count} at once", **_measured(engine, count, subject, text)})
             except DamdaError as error:
                 unread[engine.name] = str(error)
     progress("engines", 1, 1)
@@ -108,14 +118,21 @@ def side_by_side(subject: Subject, progress: Progress, engines: Sequence[Engine]
 _FIGURES = ("together", "prefill", "throughput", "first", "load", "memory", "installed")
 
 
-def _measured(engine: Engine, count: int, subject: Subject) -> dict[str, str | float]:
+def _read(subject: Subject) -> str:
+    model = Native(subject.path, context=16, threads=subject.threads)
+    try:
+        return subject.cut(READ, lambda text: len(model.tokens(text)))
+    finally:
+        model.close()
+
+
+def _measured(engine: Engine, count: int, subject: Subject, text: str) -> dict[str, str | float]:
     gc.collect()  # what came before gives its memory back
     before, begun = resident(), time.perf_counter()
     writer = engine.make(count)
     try:
         _written(writer, "Hello.", 1)
         loaded = time.perf_counter() - begun
-        text = subject.text(250)
         questions = [f"{text}\n\n{subject.questions[n % len(subject.questions)]}" for n in range(count)]
         runs = [_together(writer, questions) for _ in range(ROUNDS + 1)][1:]  # the first one sets up what stays
         memory = engine.memory(writer) if engine.memory else resident() - before

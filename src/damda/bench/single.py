@@ -162,10 +162,7 @@ def _turns(
 
 
 def _cut(subject: Subject, one: Engine, tokens: int) -> str:
-    """A text of about so many tokens."""
-    words = subject.text(tokens)
-    share = tokens / max(1, one.count({"prompt": words}))
-    return subject.text(max(1, int(tokens * share)))
+    return subject.cut(tokens, lambda text: one.count({"prompt": text}))
 
 
 def _common(prompts: Sequence[Sequence[int]]) -> list[int]:

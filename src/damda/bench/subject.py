@@ -75,6 +75,15 @@ class Subject:
                 found += passage.split()
         return " ".join(found[:words])
 
+    def cut(self, tokens: int, count: Callable[[str], int]) -> str:
+        """A text of about so many tokens, and not more than that by much.
+
+        Args:
+            count: tokens of a text.
+        """
+        words = self.text(tokens)
+        return self.text(max(1, tokens * tokens // max(1, count(words))))
+
 
 def engine(
     subject: Subject,

@@ -65,14 +65,22 @@ class Elsewhere:
             return int(self._next(heard)["count"])
 
     def run(
-        self, request: Mapping[str, object], *, most: int, temperature: float, stop: Sequence[str], grammar: str = ""
+        self,
+        request: Mapping[str, object],
+        *,
+        most: int,
+        temperature: float,
+        stop: Sequence[str],
+        grammar: str = "",
+        schema: str = "",
     ) -> Iterator[Delta]:
         """See ``local.Loaded``. Closing the iterator gives the request up.
 
         Raises:
             GeneratorError: the library failed, or the process died.
         """
-        asked = {"ask": request, "most": most, "temperature": temperature, "stops": [*stop], "grammar": grammar}
+        asked = {"ask": request, "most": most, "temperature": temperature, "stops": [*stop]}
+        asked |= {"grammar": grammar, "schema": schema}
         with self._talk(asked) as (end, heard):
             while True:
                 said = self._next(heard)
@@ -212,7 +220,7 @@ def _answer(loaded: Loaded, asked: Said, told: "_Told", stopped: dict[int, Event
         if "count" in asked:
             told.say({"n": number, "count": loaded.count(asked["count"])})
             return
-        how = {key: asked[key] for key in ("most", "temperature", "grammar")}
+        how = {key: asked[key] for key in ("most", "temperature", "grammar", "schema")}
         answer = loaded.run(asked["ask"], **how, stop=tuple(asked["stops"]))
         with contextlib.closing(answer):  # type: ignore[type-var]  # a generator
             for delta in answer:

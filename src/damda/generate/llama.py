@@ -8,6 +8,7 @@ A model with a chat template gets the messages as they are; one without (a base 
 come whole, because only then is it known that they are verbatim, or that they mean "not found".
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -130,8 +131,9 @@ class Llama:
         max_tokens: int = 512,
         temperature: float = 0.0,
         stop: Sequence[str] = (),
+        schema: str = "",
     ) -> Iterator[Delta]:
-        """See ``Generator``. With one slot the same arguments give the same text, also above temperature 0: the seed
+        """See ``Writer``. With one slot the same arguments give the same text, also above temperature 0: the seed
         is fixed. With more, what is asked at the same time changes how sums are rounded, and with it now and then a
         word (docs/decisions/0016-many-at-once.md). More than ``slots`` at once wait for their turn.
 
@@ -143,10 +145,14 @@ class Llama:
         """
         trace.running(self._techniques)
         quote = self._settings.mode == "quote"
+        if schema and quote:
+            raise GeneratorError(quoting.NO_SCHEMA)
         engine, chats, prefixes = self._weights.get()
         request, kept = fitting.fit(engine, messages, passages, chats=chats, quote=quote, max_tokens=max_tokens)
         request |= {"max_tokens": max_tokens, "temperature": temperature}
-        request["stop"] = [*stop] if chats else [*stop, fewshot.STOP]
+        request["stop"] = [*stop] if chats or schema else [*stop, fewshot.STOP]
+        if schema:
+            request["json_schema"] = json.loads(schema)
         absent = NOT_FOUND if chats else fewshot.ABSENT
         choice = quoting.quotable([hit.chunk.text for hit in kept]) if quote else []
         if quote and not choice:
@@ -156,7 +162,7 @@ class Llama:
             request["grammar"] = quoting.grammar(choice, absent, line=not chats)
         end = _End()
         answer = pieces(begun(prefixes, messages, kept, request) or engine, request)
-        if chats and not quote:
+        if schema or (chats and not quote):
             yield from _flow(answer, end)
         else:
             yield Delta(quoting.meant(_drain(answer, end), absent, choice))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from damda import trace
+from damda.errors import GeneratorError
 from damda.generate import fewshot, fitting, quoting
 from damda.generate.shared import Shared
 from damda.generate.thinking import HideThinking
@@ -23,9 +24,17 @@ class Loaded(fitting.Counts, Protocol):
         ...
 
     def run(
-        self, request: Mapping[str, object], *, most: int, temperature: float, stop: Sequence[str], grammar: str = ""
+        self,
+        request: Mapping[str, object],
+        *,
+        most: int,
+        temperature: float,
+        stop: Sequence[str],
+        grammar: str = "",
+        schema: str = "",
     ) -> Iterator[Delta]:
-        """Text as it comes, such as a grammar allows (`quoting.ebnf`; "": any); the last Delta says how it ended."""
+        """Text as it comes, such as a grammar (`quoting.ebnf`) or a JSON schema allows ("": any); the last Delta says
+        how it ended."""
         ...
 
 
@@ -64,18 +73,24 @@ class Local(Generic[Held]):
         max_tokens: int = 512,
         temperature: float = 0.0,
         stop: Sequence[str] = (),
+        schema: str = "",
     ) -> Iterator[Delta]:
-        """See ``Generator``. Passages that the context has no room for are left out whole, the last ones first.
+        """See ``Writer``. Passages that the context has no room for are left out whole, the last ones first.
 
         Raises:
-            GeneratorError: the model fails, or the prompt does not fit even with one passage.
+            GeneratorError: the model fails, can't keep to a schema, or the prompt does not fit even with one passage.
             WeightsError: it can't be loaded.
         """
         trace.running(self._techniques)
+        if schema and self._quote:
+            raise GeneratorError(quoting.NO_SCHEMA)
         loaded = self._weights.get()
         request, kept = fitting.fit(
             loaded, messages, passages, chats=loaded.chats, quote=self._quote, max_tokens=max_tokens
         )
+        if schema:
+            yield from loaded.run(request, most=max_tokens, temperature=temperature, stop=stop, schema=schema)
+            return
         if self._quote:
             yield from self._quoted(loaded, request, kept, most=max_tokens, temperature=temperature, stop=stop)
             return

@@ -111,7 +111,14 @@ class Paged:
         return int(self._tokens(request).shape[1])
 
     def run(
-        self, request: Mapping[str, object], *, most: int, temperature: float, stop: Sequence[str], grammar: str = ""
+        self,
+        request: Mapping[str, object],
+        *,
+        most: int,
+        temperature: float,
+        stop: Sequence[str],
+        grammar: str = "",
+        schema: str = "",
     ) -> Iterator[Delta]:
         """See ``local.Loaded``. Closing the iterator gives the request up.
 
@@ -119,7 +126,7 @@ class Paged:
             GeneratorError: OpenVINO failed.
         """
         tokens = self._tokens(request)
-        running = self._begin(tokens, self._config(most, temperature, grammar))
+        running = self._begin(tokens, self._config(most, temperature, grammar, schema))
         text = Text(lambda read: str(self._tokenizer.decode(read, skip_special_tokens=True)), stop)
         finish: Literal["stop", "length"] = "length"
         try:
@@ -156,7 +163,7 @@ class Paged:
         )
         return self._tokenizer.encode(text, add_special_tokens=False).input_ids
 
-    def _config(self, most: int, temperature: float, grammar: str) -> Any:  # noqa: ANN401  a GenerationConfig
+    def _config(self, most: int, temperature: float, grammar: str, schema: str) -> Any:  # noqa: ANN401  theirs
         config = self._genai.GenerationConfig()
         config.max_new_tokens, config.do_sample = most, temperature > 0
         config.set_eos_token_id(self._tokenizer.get_eos_token_id())
@@ -165,6 +172,8 @@ class Paged:
             config.temperature, config.rng_seed = temperature, SEED
         if grammar:
             config.structured_output_config = self._genai.StructuredOutputConfig(grammar=grammar)
+        if schema:
+            config.structured_output_config = self._genai.StructuredOutputConfig(json_schema=schema)
         if self._ways.guesses != "none":
             config.num_assistant_tokens = self._ways.guessed
         if self._ways.guesses == "ngram":

@@ -17,6 +17,7 @@ from damda.korean import sentences
 from damda.types import NOT_FOUND
 
 LONGEST = 300
+NO_SCHEMA = 'mode = "quote" only copies from passages, which leaves no choice to a JSON schema: set mode to write'
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Knows: what to ask, when to ask again, and when an answer is whole. Does not kno
 look like (``wire``), or what a refusal means (``endpoint``).
 """
 
+import json
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -109,14 +110,21 @@ class Remote:
         max_tokens: int = 512,
         temperature: float = 0.0,
         stop: Sequence[str] = (),
+        schema: str = "",
     ) -> Iterator[Delta]:
-        """See ``Generator``. Tries again only while nothing was streamed; ``passages`` stand in the messages already.
+        """See ``Writer``. Tries again only while nothing was streamed; ``passages`` stand in the messages already.
 
         Raises:
             UnreachableError: no connection, or no byte in ``settings.timeout`` seconds.
             GeneratorError: the server refused, sent something else, or broke off; the message says which.
         """
-        asked = {"messages": [{"role": message.role, "content": message.content} for message in messages]}
+        said = [{"role": message.role, "content": message.content} for message in messages]
+        asked: dict[str, object] = {"messages": said}
+        if schema:
+            asked["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "schema": json.loads(schema)},
+            }
         return self._stream(CHAT, asked, max_tokens, temperature, stop)
 
     def complete(

@@ -96,13 +96,22 @@ class Loaded:
         return [int(token) for token in read["input_ids"]]
 
     def run(
-        self, request: Mapping[str, object], *, most: int, temperature: float, stop: Sequence[str], grammar: str = ""
+        self,
+        request: Mapping[str, object],
+        *,
+        most: int,
+        temperature: float,
+        stop: Sequence[str],
+        grammar: str = "",
+        schema: str = "",
     ) -> Iterator[Delta]:
         """See ``local.Loaded``; grammars are not there for it.
 
         Raises:
-            GeneratorError: the model fails.
+            GeneratorError: the model fails, or a schema is asked for.
         """
+        if schema:
+            raise GeneratorError("the transformers generator can't keep to a JSON schema; llama and openvino can")
         with self.lock:
             try:
                 yield from self._run(self.tokens(request), most, temperature, stop)

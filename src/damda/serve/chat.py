@@ -16,7 +16,7 @@ from damda.answer.direct import Direct, Limits
 from damda.assemble.service import RAG
 from damda.serve import openai
 from damda.serve.backend import Backend
-from damda.serve.errors import Refused
+from damda.serve.errors import Refused, shapeless
 from damda.serve.events import DONE, event, streamed
 from damda.serve.lanes import until_gone
 from damda.serve.openai import ChatRequest, CompletionRequest
@@ -35,11 +35,14 @@ def routes(backend: Backend) -> APIRouter:
         *before, question = asked.conversation()
         recall = recall_of(request.headers.get("cache-control", ""))
         if backend.rag and asked.model == RAG:
+            if asked.schema_text:
+                raise shapeless()
             history = [message for message in before if message.role != "system"]
             items = backend.answer(question.content, history, asked.damda.where.where(), recall)
             return await _answered(backend, request, asked, items, _ChatShape(asked.model))
         model = await _llm(backend, asked.model)
-        items = backend.chat(model, asked.conversation(), _limits(backend, asked, asked.most_tokens), recall)
+        limits = _limits(backend, asked, asked.most_tokens, asked.schema_text)
+        items = backend.chat(model, asked.conversation(), limits, recall)
         return await _answered(backend, request, asked, items, _ChatShape(asked.model))
 
     @router.post("/completions", response_model=None)
@@ -215,7 +218,7 @@ async def _llm(backend: Backend, name: str) -> Direct:
     return model
 
 
-def _limits(backend: Backend, asked: Asked, most_tokens: int | None) -> Limits:
+def _limits(backend: Backend, asked: Asked, most_tokens: int | None, schema: str = "") -> Limits:
     settings = backend.settings.answer
     temperature = settings.temperature if asked.temperature is None else asked.temperature
-    return Limits(most_tokens or settings.max_tokens, temperature, asked.stops)
+    return Limits(most_tokens or settings.max_tokens, temperature, asked.stops, schema)

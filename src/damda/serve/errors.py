@@ -54,6 +54,12 @@ class Gone(Exception):
     """Whoever asked has left; nobody hears the answer."""
 
 
+def shapeless() -> Refused:
+    """For a schema that an answer from the documents would have to keep to."""
+    message = "answers from the documents are text, whose quotes are data in the damda field: ask model llm for JSON"
+    return Refused(400, message, "unsupported_value", "response_format")
+
+
 def crowded(what: str) -> Refused:
     """For a queue that is full."""
     message = f"too many {what} are waiting; try again in {RETRY_AFTER} s"

@@ -12,8 +12,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from fastapi import Request
 
+from damda.answer.direct import Writer
 from damda.serve.errors import Gone, Refused, crowded
-from damda.types import Delta, Hit, Message, Writer
+from damda.types import Delta, Hit, Message
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -152,10 +153,13 @@ class Attended:
         max_tokens: int = 512,
         temperature: float = 0.0,
         stop: Sequence[str] = (),
+        schema: str = "",
     ) -> Iterator[Delta]:
-        """See ``Generator``. Raises Gone."""
-        stream = self._writer.stream
-        return _attended(stream(messages, passages=passages, max_tokens=max_tokens, temperature=temperature, stop=stop))
+        """See ``Writer``. Raises Gone."""
+        deltas = self._writer.stream(
+            messages, passages=passages, max_tokens=max_tokens, temperature=temperature, stop=stop, schema=schema
+        )
+        return _attended(deltas)
 
     def complete(
         self, prompt: str, *, max_tokens: int = 512, temperature: float = 0.0, stop: Sequence[str] = ()

@@ -25,7 +25,7 @@ from damda.errors import DamdaError, GeneratorError
 from damda.knowledge import KnowledgeBase
 from damda.serve import batchfile, openai
 from damda.serve.batchfile import Request
-from damda.serve.errors import Refused, described
+from damda.serve.errors import Refused, described, shapeless
 from damda.serve.vectors import kind_of
 from damda.types import Answer, Delta, Encoder, Finish, Message, Progress, Usage, quiet
 
@@ -78,10 +78,13 @@ class Models:
     def _chat(self, asked: openai.ChatRequest, stopped: Callable[[], bool]) -> dict[str, object]:
         *history, last = asked.conversation()
         if self._is_rag(asked.model):
+            if asked.schema_text:
+                raise shapeless()
             turns = [message for message in history if message.role != "system"]
             answer = self._from_documents(last.content, turns, asked.damda, stopped)
             return openai.chat_completion(answer, self.always or asked.model, footnotes=asked.damda.footnotes)
-        items = self._writer(asked.model).chat([*history, last], self._limits(asked, asked.most_tokens))
+        limits = replace(self._limits(asked, asked.most_tokens), schema=asked.schema_text)
+        items = self._writer(asked.model).chat([*history, last], limits)
         answer, finish = _last(items, stopped)
         body = openai.chat(answer.text, self.always or asked.model, finish, answer.usage)
         return body | {"damda": openai.remarks(answer)}

@@ -3,7 +3,7 @@
 Format: https://platform.openai.com/docs/api-reference. Knows: field names, footnotes, the ``damda`` field beside
 OpenAI's. Does not know: HTTP, models, where an answer comes from.
 
-Parameters that an answer would be wrong without are refused (several choices, tools, log probabilities, JSON); those
+Parameters that an answer would be wrong without are refused (several choices, tools, log probabilities); those
 that only tune (top_p, seed, penalties) are taken and ignored, since clients send them always.
 """
 
@@ -132,6 +132,25 @@ class _Written(Body):
         return bool(self.stream_options and self.stream_options.include_usage)
 
 
+class Schema(_Request):
+    """A JSON schema with a name, which nobody here needs."""
+
+    schema_: dict[str, Any] = Field(alias="schema")
+
+
+class Format(_Request):
+    """What a text shall be."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: Schema | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Format":
+        if self.type == "json_schema" and self.json_schema is None:
+            raise ValueError("response_format of type json_schema wants a json_schema with a schema")
+        return self
+
+
 class ChatRequest(_Written):
     """``POST /v1/chat/completions``."""
 
@@ -139,7 +158,7 @@ class ChatRequest(_Written):
     max_completion_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
     tools: list[dict[str, Any]] | None = Field(default=None, description="not supported")
     logprobs: bool | None = Field(default=None, description="not supported")
-    response_format: dict[str, Any] | None = Field(default=None, description="text; others are not supported")
+    response_format: Format | None = Field(default=None, description="json_schema, json_object (not model damda), text")
 
     @model_validator(mode="after")
     def _answerable(self) -> "ChatRequest":
@@ -147,8 +166,6 @@ class ChatRequest(_Written):
             raise ValueError("tools are not supported; leave them out")
         if self.logprobs:
             raise ValueError("logprobs are not supported; leave it out")
-        if self.response_format and self.response_format.get("type") != "text":
-            raise ValueError("response_format is not supported; answers are text")
         self.conversation()
         return self
 
@@ -162,6 +179,14 @@ class ChatRequest(_Written):
     @property
     def most_tokens(self) -> int | None:
         return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def schema_text(self) -> str:
+        """The JSON schema of the answer; "": any text."""
+        wanted = self.response_format
+        if wanted is None or wanted.type == "text":
+            return ""
+        return json.dumps(wanted.json_schema.schema_ if wanted.json_schema else {"type": "object"})
 
 
 class CompletionRequest(_Written):
