@@ -3,9 +3,9 @@
 python benchmarks/compress.py smollm2-135m DATA --work FOLDER
 python benchmarks/compress.py gemma3-270m DATA --work FOLDER --questions ko_qa
 
-DATA has ko_qa and en_xquad, in BEIR layout. FOLDER keeps what is made: what is there already is not made again. gptq
-and awq want `damda compress setup` first, and are left out, with a word, where it was not run. Each model also answers
-two questions about the example documents, by `damda ask`. Let the machine rest meanwhile: speeds are measured.
+DATA has ko_qa and en_xquad, in BEIR layout. FOLDER keeps what is made: what is there already is not made again. gptq,
+awq and openvino want `damda compress setup` first, and are left out, with a word, where it was not run. Each model also
+answers two questions about the example documents, by `damda ask`. Let the machine rest meanwhile: speeds are measured.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from typing import Any
 import machine
 
 from damda.compress import environment
+from damda.compress.memory import OPENVINO
 from damda.compress.methods import CALIBRATED
 
 ROOT = Path(__file__).parent.parent
@@ -39,6 +40,7 @@ METHODS = (
     "nf4",
     "gptq",
     "awq",
+    *OPENVINO,
 )
 
 
@@ -58,10 +60,11 @@ def main() -> None:
     make(given.model, "f16", first, given.data)
     made = [first]
     for method in given.methods:
-        if method in CALIBRATED and environment.place() is None:
-            print(f"{method} is left out: run `damda compress setup` first", file=sys.stderr)
+        needed = environment.of(method.partition(":")[0])
+        if needed and needed.place() is None:
+            print(f"{method} is left out: run `damda compress setup {needed.name}` first", file=sys.stderr)
             continue
-        made.append(given.work / f"{name}-{method.removeprefix('gguf:')}")
+        made.append(given.work / f"{name}-{method.removeprefix('gguf:').replace(':', '-')}")
         make(str(first), method, made[-1], given.data)
     words = ["compress", "report", *map(str, made), "--windows", str(given.windows), "--count", str(given.count)]
     words += ["--questions", str(given.data / given.questions)]
@@ -83,6 +86,7 @@ def make(model: str, method: str, out: Path, data: Path) -> None:
 def asked(model: Path, question: str) -> dict[str, Any]:
     """What a model says to a question about the example documents."""
     generator = "llama" if model.suffix == ".gguf" or list(model.glob("*.gguf")) else "transformers"
+    generator = "openvino" if (model / "openvino_model.xml").is_file() else generator
     words = ["ask", str(ROOT / "examples" / "documents"), question, "--generator", generator, "--no-cache", "--json"]
     settings = [f"{generator}.model={model}", "answer.passages=1", "answer.max_tokens=48"]
     said = damda([*words, *(word for setting in settings for word in ("--set", setting))])

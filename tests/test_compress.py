@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,17 +18,19 @@ from typer.testing import CliRunner
 from damda import manifest, pretrained, runtime, weights
 from damda.assemble.compressing import built_in_texts
 from damda.cli import commands
-from damda.compress import apart, bits, calibrated, convert, environment, make, methods, quantise
+from damda.compress import apart, bits, calibrated, convert, environment, exported, make, methods, quantise
 from damda.compress.make import Calibration, Making, Order
+from damda.compress.measured import OfFolder, OfOpenvino
 from damda.compress.methods import Estimate
 from damda.compress.shape import shape, widths
 from damda.errors import ConfigError, DamdaError, MissingExtra, WeightsError
 from damda.generate import gguf
 from damda.generate.llama import Llama
 from damda.generate.native import Native
+from damda.generate.openvino import Openvino
 from damda.generate.transformer import Loaded, Transformer
 from damda.manifest import Data, Parent
-from damda.settings import LlamaSettings, TransformersSettings
+from damda.settings import LlamaSettings, OpenvinoSettings, TransformersSettings
 from damda.types import Message, quiet
 
 SAID = [Message("user", "t1w1 t2w2 t3w3")]
@@ -198,28 +201,28 @@ def test_rows_to_learn_from_are_the_same_every_time() -> None:
 
 
 @pytest.fixture
-def pretended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+def pretended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """An environment whose program is the one given, run by this Python."""
 
-    def make_one(program: str) -> Path:
+    def make_one(program: str, of: ModuleType = calibrated) -> Path:
         script = tmp_path / "calibrated.py"
         script.write_text(program, encoding="utf-8")
-        monkeypatch.setattr(environment, "place", lambda: tmp_path)
+        monkeypatch.setattr(environment.Environment, "place", lambda _: tmp_path)
         monkeypatch.setattr(environment, "_python", lambda _: Path(sys.executable))
-        monkeypatch.setattr(calibrated, "__file__", str(script))
+        monkeypatch.setattr(of, "__file__", str(script))
         return script
 
     return make_one
 
 
 def test_what_is_asked_of_llmcompressor(
-    folder: Path, tmp_path: Path, pretended: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, pretended: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
     texts = Calibration(["t1w1 t2w2 " * 100], [Data("notes", "abc", 1)], count=4, length=16)
-    monkeypatch.setattr(environment, "place", lambda: None)
+    monkeypatch.setattr(environment.Environment, "place", lambda _: None)
     with pytest.raises(
-        ConfigError, match="gptq runs in an environment of its own: make it with `damda compress setup`"
+        ConfigError, match="gptq runs in an environment of its own: make it with `damda compress setup gptq`"
     ):
         Making(order(folder, "gptq", out, calibration=texts))
     pretended(
@@ -239,7 +242,7 @@ def test_what_is_asked_of_llmcompressor(
     assert dict(made.settings) == {"method": "gptq", "seed": 42, "rows": 4, "tokens": 16, "group": 32}
 
 
-def test_llmcompressors_last_word(folder: Path, tmp_path: Path, pretended: Callable[[str], Path]) -> None:
+def test_llmcompressors_last_word(folder: Path, tmp_path: Path, pretended: Callable[..., Path]) -> None:
     texts = Calibration(["t1w1 t2w2 " * 100], (), count=4, length=16)
     pretended("import sys\nsys.stdin.read()\nraise ValueError('no such layer')")
     with pytest.raises(WeightsError, match="llmcompressor failed: ValueError: no such layer"):
@@ -249,14 +252,107 @@ def test_llmcompressors_last_word(folder: Path, tmp_path: Path, pretended: Calla
 
 @pytest.mark.parametrize("method", ["gptq", "awq"])
 def test_learning_and_packing(method: str, folder: Path, tmp_path: Path) -> None:
-    if environment.place() is None:
-        pytest.skip("needs `damda compress setup`: 1.5 GB, minutes")
+    if environment.LEARNING.place() is None:
+        pytest.skip("needs `damda compress setup gptq`: 1.5 GB, minutes")
     texts = Calibration(["t1w1 t2w2 t3w3 t4w4 " * 100], (), count=4, length=32)
     Making(order(folder, method, tmp_path / "out", calibration=texts)).run(quiet)
     config = json.loads((tmp_path / "out" / "config.json").read_text(encoding="utf-8"))["quantization_config"]
     assert config["quant_method"] == "compressed-tensors"
     writer = Transformer(TransformersSettings(model=str(tmp_path / "out"), threads=1))
     assert "".join(delta.text for delta in writer.stream(SAID, max_tokens=5))
+
+
+def test_a_folder_of_transformers_5_as_4_reads_it(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "model.safetensors").write_bytes(b"weights")
+
+    def told(config: dict[str, Any], name: str = "config.json") -> dict[str, Any]:
+        (source / name).write_text(json.dumps(config), encoding="utf-8")
+        out = tmp_path / str(len(list(tmp_path.iterdir())))
+        exported.retold(source, out)
+        assert (out / "model.safetensors").read_bytes() == b"weights"
+        return dict(json.loads((out / name).read_text(encoding="utf-8")))
+
+    plain = {"rope_parameters": {"rope_theta": 1e5, "rope_type": "default"}, "dtype": "bfloat16", "use_cache": False}
+    assert told(plain) == {"rope_theta": 1e5, "torch_dtype": "bfloat16", "use_cache": True}
+    scaled = told({"rope_parameters": {"rope_theta": 1e4, "rope_type": "yarn", "factor": 4.0}})
+    assert scaled == {"rope_theta": 1e4, "rope_scaling": {"rope_type": "yarn", "factor": 4.0}, "use_cache": True}
+    both = {"full_attention": {"rope_theta": 1e6, "rope_type": "default"}, "sliding_attention": {"rope_theta": 1e4}}
+    assert told({"rope_parameters": both}) == {"rope_theta": 1e6, "rope_local_base_freq": 1e4, "use_cache": True}
+    assert told({"rope_theta": 7.0}) == {"rope_theta": 7.0, "use_cache": True}, "of transformers 4 already"
+    assert told({"tokenizer_class": "TokenizersBackend"}, "tokenizer_config.json") == {
+        "tokenizer_class": "PreTrainedTokenizerFast"
+    }
+
+
+def test_what_is_asked_of_optimum(
+    folder: Path, tmp_path: Path, pretended: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment.Environment, "place", lambda _: None)
+    with pytest.raises(ConfigError, match="openvino runs in an .*`damda compress setup openvino`"):
+        Making(order(folder, "openvino:int4", tmp_path / "out"))
+    pretended(
+        "import json, pathlib, sys\n"
+        "asked = json.loads(sys.stdin.read())\n"
+        "pathlib.Path(asked['out'], 'asked.json').write_text(json.dumps(asked))\n"
+        "assert pathlib.Path(asked['work']).is_dir()\n",
+        exported,
+    )
+    made = Making(order(folder, "openvino:int4", tmp_path / "out")).run(quiet)
+    asked = json.loads((tmp_path / "out" / "asked.json").read_text(encoding="utf-8"))
+    assert (asked["form"], asked["group"], asked["model"]) == ("int4", 32, str(folder.absolute()))
+    assert dict(made.settings) == {"method": "openvino:int4", "group": 32} and not made.data
+    assert not Path(asked["work"]).exists(), "what is between is gone"
+
+
+@pytest.mark.parametrize(("method", "most"), [("openvino:f16", 0.01), ("openvino:int8", 0.1), ("openvino:int4", 1.0)])
+def test_openvinos_folder_of_each_form(method: str, most: float, folder: Path, tmp_path: Path) -> None:
+    if environment.EXPORTING.place() is None:
+        pytest.skip("needs `damda compress setup openvino`: 1.5 GB, minutes")
+    pytest.importorskip("openvino_genai", reason="needs the extra openvino")
+    if method != "openvino:f16":
+        folder = tiny_models.llama(tmp_path / "ends", chats=True)
+    Making(order(folder, method, tmp_path / "out")).run(quiet)
+    assert manifest.verify(tmp_path / "out").metrics["bytes"] > 0
+    model = OfOpenvino(tmp_path / "out")
+    usual = OfFolder(folder)
+    window = usual.tokens("t1w1 t2w2 t3w3 t4w4 t5w5 t6w6")
+    assert model.tokens("t1w1 t2w2 t3w3 t4w4 t5w5 t6w6") == window and model.first == usual.first
+    assert model.losses(window, 0) == pytest.approx(usual.losses(window, 0), abs=most)
+    model.begin(window[:3])
+    model.go_on(window[3])
+    assert model.losses(window, 0) == pytest.approx(usual.losses(window, 0), abs=most), "each text begins anew"
+    settings = OpenvinoSettings(model=str(tmp_path / "out"), threads=1, context=256)
+    if method == "openvino:f16":
+        with pytest.raises(WeightsError, match="out names no token that ends a text"):
+            list(Openvino(settings).stream(SAID, max_tokens=5))
+        return
+    writer = Openvino(settings)
+    assert "".join(delta.text for delta in writer.stream(SAID, max_tokens=5))
+    writer.close()
+
+
+def test_an_environment_is_made_once_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAMDA_CACHE", str(tmp_path / "cache"))
+    asked: list[list[str]] = []
+
+    def install(command: list[str], **_: object) -> Any:  # noqa: ANN401
+        asked.append(command[4:])
+        failed = "nncf==3.4.0" in command and len(asked) < 3
+        return SimpleNamespace(returncode=int(failed), stderr="ERROR: no such version\n", stdout="")
+
+    monkeypatch.setattr(environment, "subprocess", SimpleNamespace(run=install))
+    monkeypatch.setattr(environment, "venv", SimpleNamespace(create=lambda *_, **__: None))
+    made = environment.EXPORTING
+    with pytest.raises(WeightsError, match="pip could not install transformers==4.57.6: ERROR: no such version"):
+        made.setup("torch==1", quiet)
+    assert made.place() is None, "what was begun is no environment"
+    assert made.setup("torch==1", quiet) == made.place()
+    assert [words[0] for words in asked[2:]] == ["--quiet"] * 3
+    assert [words[1] for words in asked[2:]] == ["torch==1", "transformers==4.57.6", "--no-deps"]
+    made.setup("torch==1", quiet)
+    assert len(asked) == 5, "once"
 
 
 def test_a_program_that_dies_without_a_word(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """What llama.cpp can do to be faster, smaller or longer: each can be set, and what is written stays what it was."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from test_llama import MISSING, smollm
 from tracing_fixtures import Start, latest, steps
@@ -116,6 +118,45 @@ def test_adapters(tmp_path: Path) -> None:
     assert [(path.name, scale) for path, scale in found.adapters] == [("a.gguf", 1.0), ("b.gguf", 0.5)]
     assert found.changing.startswith("a.gguf=1-") and "b.gguf=0.5-" in found.changing
     assert Techniques().changing == ""
+
+
+def test_an_adapter_does_what_its_sum_with_the_weights_does(path: Path, tmp_path: Path) -> None:
+    """A matrix in Q4_1 (scale, least, 32 numbers of 4 bits a block) can take one number more a row exactly: that is the
+    product of a column and a row of ones, an adapter of rank 1."""
+    gguf = pytest.importorskip("gguf", reason="needs the extra tune")
+    with adapter_of(gguf, tmp_path / "adapter.gguf") as writer, path.open("rb") as file:
+        merged = bytearray(file.read())
+        drawn = np.random.default_rng(7)
+        for tensor in gguf.GGUFReader(path).tensors:
+            if tensor.name not in {f"blk.{n}.ffn_down.weight" for n in range(2, 28)}:
+                continue
+            assert tensor.tensor_type.name == "Q4_1"
+            wide, rows = (int(n) for n in tensor.shape)
+            more = drawn.normal(0, 0.02, rows).astype(np.float32)
+            writer.add_tensor(f"{tensor.name}.lora_a", np.ones((1, wide), np.float32))
+            writer.add_tensor(f"{tensor.name}.lora_b", more[:, None])
+            begin, size = tensor.data_offset, rows * wide // 32 * 20
+            halves = np.frombuffer(merged, np.float16, size // 2, begin).reshape(rows, -1, 10)
+            halves[:, :, 1] += more[:, None].astype(np.float16)
+    (tmp_path / "merged.gguf").write_bytes(merged)
+
+    usual, adapted = said(path, 8), said(path, 8, lora=[str(tmp_path / "adapter.gguf")])
+    assert adapted == said(tmp_path / "merged.gguf", 8) != usual
+    assert said(path, 8, lora=[f"{tmp_path / 'adapter.gguf'}=0"]) == usual
+
+
+@contextmanager
+def adapter_of(gguf: Any, out: Path) -> Iterator[Any]:  # noqa: ANN401
+    """A file for an adapter of a Llama."""
+    writer = gguf.GGUFWriter(str(out), "llama")
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 1.0)
+    yield writer
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def test_a_trace_shows_what_was_switched_on_and_what_it_spared(path: Path, tmp_path: Path, start: Start) -> None:

@@ -57,8 +57,8 @@ def make(
         str,
         typer.Option(
             "--method",
-            help="f16, int8, nf4 (bitsandbytes), gptq, awq (llmcompressor), or gguf: and one of F16, Q8_0, Q6_K, "
-            "Q5_K_M, Q5_K_S, Q5_1, Q5_0, Q4_K_M, Q4_K_S, Q4_1, Q4_0.",
+            help="f16, int8, nf4 (bitsandbytes), gptq, awq (llmcompressor), openvino: and one of f16, int8, int4, or "
+            "gguf: and one of F16, Q8_0, Q6_K, Q5_K_M, Q5_K_S, Q5_1, Q5_0, Q4_K_M, Q4_K_S, Q4_1, Q4_0.",
             show_default=False,
         ),
     ],
@@ -79,7 +79,7 @@ def make(
     seed: Annotated[int, typer.Option("--seed", help="gptq, awq: which pieces are drawn.")] = 42,
     group: Annotated[
         int | None,
-        typer.Option("--group", help="gptq, awq: weights with one scale. Default: 128, or what divides the widths."),
+        typer.Option("--group", help="4 bits: weights with one scale. Default: 128, or what divides the widths."),
     ] = None,
     compute: Annotated[str, typer.Option("--compute", help="nf4: what is computed in: bf16, f16 or f32.")] = "bf16",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take.")] = False,
@@ -152,7 +152,7 @@ def _order(
     if packed:
         show.note(f"{source.name} is in {packed} already: what is made of it lacks what that has lost", silent=silent)
     name = source.stem if source.is_file() else source.resolve().name
-    named = Path(f"{name}-{method.removeprefix('gguf:')}")
+    named = Path(f"{name}-{method.removeprefix('gguf:').replace(':', '-')}")
     return Order(
         source,
         Parent(model) if dry_run else parent_of(model, source),  # which reads all of it for a hash
@@ -182,14 +182,20 @@ def _show(made: "Manifest", out: Path, kind: str, *, silent: bool) -> None:
         f"{out}: {after:,.1f} MB ({bits:.2f} bits a weight), before {before:,.1f} MB; {made.seconds:,.0f} s",
         markup=False,
     )
-    engine = "llama" if kind == "gguf" else "transformers"
+    engine = {"gguf": "llama", "openvino": "openvino"}.get(kind, "transformers")
     show.note(
         f'to ask with it: damda ask DOCUMENTS "..." --generator {engine} --set {engine}.model={out}', silent=silent
     )
 
 
-@compress.command(epilog="Examples: damda compress setup  |  damda compress setup --torch torch==2.13.0")
+@compress.command(
+    epilog="Examples: damda compress setup gptq  |  damda compress setup openvino  |  damda compress setup gptq "
+    "--torch torch==2.13.0"
+)
 def setup(
+    name: Annotated[
+        str, typer.Argument(metavar="gptq|openvino", help="gptq is for awq, too.", show_default=False)
+    ] = "gptq",
     torch: Annotated[
         str,
         typer.Option("--torch", help="What pip is asked for, first of all. Default: the version that damda has."),
@@ -197,13 +203,16 @@ def setup(
     json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Make the environment that gptq and awq run in, once: 1.5 GB, more where pip takes torch for graphics cards."""
+    """Make the environment that a method runs in, once: 1.5 GB, more where pip takes torch for graphics cards."""
     from damda.cli import show
     from damda.compress import environment
 
+    wanted = environment.ALL.get(name)
+    if wanted is None:
+        raise typer.BadParameter(f"{name!r} has no environment of its own: give {' or '.join(environment.ALL)}")
     with show.progress(quiet or json) as tell:
-        made = environment.setup(torch or environment.default_torch(), tell)
-    show.as_json({"environment": str(made), "package": environment.PACKAGE}) if json else show.out.print(
+        made = wanted.setup(torch or environment.default_torch(), tell)
+    show.as_json({"environment": str(made), "package": wanted.package}) if json else show.out.print(
         str(made), markup=False
     )
 

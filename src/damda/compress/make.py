@@ -49,7 +49,7 @@ class Order:
         method: of `methods.METHODS`.
         out: the folder to write.
         compute: of `bits.COMPUTES`, for nf4.
-        group: weights that share a scale, for gptq and awq; None: as the widths allow.
+        group: weights that share a scale, for gptq, awq and openvino:int4; None: as the widths allow.
         calibration: for gptq and awq.
         command, machine: for the manifest.
     """
@@ -88,9 +88,12 @@ class Making:
             raise ConfigError(f"{order.compute!r} is no precision to compute in: give {', '.join(bits.COMPUTES)}")
         self._shape: Shape = shape(order.source)
         self._group = 0
+        self._environment = environment.of(self._kind)
+        if self._environment and self._environment.place() is None:
+            raise ConfigError(f"{self._kind} {self._environment.missing}")
+        if order.method == "openvino:int4":
+            self._group = methods.group_size(widths(order.source), order.group or 128)
         if self._kind in methods.CALIBRATED:
-            if environment.place() is None:
-                raise ConfigError(f"{self._kind} {environment.MISSING}")
             if not order.calibration:
                 raise ConfigError(f"{self._kind} learns from texts: give your documents by --calibrate")
             self._group = methods.group_size(widths(order.source), order.group or 128)
@@ -127,6 +130,8 @@ class Making:
                     bits.write_f16(None, order.source, folder, progress)
                 if self._kind in methods.CALIBRATED:
                     self._calibrated(folder, draft, progress)
+                elif self._environment:
+                    self._exported(folder, draft, work, progress)
                 else:
                     bits.write(folder, draft, self._kind, order.compute, progress)
             return manifest.write(draft, self._described(draft, time.perf_counter() - begun))
@@ -160,13 +165,27 @@ class Making:
             "stored": pretrained.stored(pretrained.check(folder)),
             "rows": rows(lambda text: tokenizer(text)["input_ids"], order.calibration),
         }
-        environment.run(request, progress)
+        assert self._environment
+        self._environment.run(request, progress)
+
+    def _exported(self, folder: Path, draft: Path, work: Path, progress: Progress) -> None:
+        assert self._environment
+        request = {
+            "model": str(folder.absolute()),
+            "out": str(draft.absolute()),
+            "work": str(work.absolute()),
+            "form": self._order.method.partition(":")[2],
+            "group": self._group,
+        }
+        self._environment.run(request, progress)
 
     def _described(self, draft: Path, seconds: float) -> Manifest:
         order = self._order
         settings: dict[str, Any] = {"method": order.method, **order.notes}
         if self._kind == "nf4":
             settings |= {"compute": order.compute, "double_quantisation": True}
+        if order.method == "openvino:int4":
+            settings["group"] = self._group
         if order.calibration and self._kind in methods.CALIBRATED:
             used = order.calibration
             settings |= {"group": self._group, "rows": used.count, "tokens": used.length, "seed": used.seed}
@@ -176,7 +195,7 @@ class Making:
             order.out.name,
             order.command,
             parents=(order.parent,),
-            data=tuple(order.calibration.data) if order.calibration and self._group else (),
+            data=tuple(order.calibration.data) if order.calibration and self._kind in methods.CALIBRATED else (),
             settings=settings,
             metrics={
                 "weights": self._shape.counts.all,
@@ -212,7 +231,7 @@ def _bytes(path: Path) -> int:
     """Of the weights."""
     if path.is_file():
         return path.stat().st_size
-    files = [*path.glob("*.safetensors"), *path.glob("*.gguf")]
+    files = [*path.glob("*.safetensors"), *path.glob("*.gguf"), *path.glob("openvino_model.bin")]
     return sum(file.stat().st_size for file in files)
 
 

@@ -22,11 +22,14 @@ import numpy as np
 from damda.answer.prompt import messages
 from damda.compress import apart
 from damda.measure.answers import exact_match, f1, holds
-from damda.settings import LlamaSettings, TransformersSettings
+from damda.settings import LlamaSettings, OpenvinoSettings, TransformersSettings
 from damda.types import NOT_FOUND, Chunk, Generator, Hit, Progress
 
 WINDOW = 512
 """Tokens."""
+
+OPENVINO = "openvino_model.xml"
+"""A folder with it is OpenVINO's."""
 
 _RUNS, _SPOKEN, _SECONDS = 3, 32, 10
 """Times of each measurement, of which the middle one counts; tokens that are written, and for how long at most."""
@@ -126,6 +129,67 @@ class OfFolder:
         """Nothing: it goes with the process."""
 
 
+class OfOpenvino:
+    """By OpenVINO, in the precision and with the keys and values that it chooses by itself."""
+
+    def __init__(self, path: Path) -> None:
+        from damda.generate.engine import cores
+        from damda.generate.paged import require
+
+        require()
+        import openvino
+        from tokenizers import Tokenizer
+
+        self._tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
+        wanted = {"INFERENCE_NUM_THREADS": cores(), "PERFORMANCE_HINT": "LATENCY"}
+        self._model = openvino.Core().compile_model(str(path / "openvino_model.xml"), "CPU", wanted)
+        self._named = {name for port in self._model.inputs for name in port.names}
+        self._request = self._model.create_infer_request()
+        self._at = 0
+
+    @property
+    def first(self) -> int | None:
+        with_it, without = (self._tokenizer.encode("a", add_special_tokens=special).ids for special in (True, False))
+        return int(with_it[0]) if with_it[0] != without[0] else None
+
+    def tokens(self, text: str) -> list[int]:
+        return [int(token) for token in self._tokenizer.encode(text, add_special_tokens=False).ids]
+
+    def losses(self, window: Sequence[int], begin: int) -> list[float]:
+        self._request.reset_state()
+        self._at = 0
+        logits = self._read(window)
+        return [_loss(logits[n], window[n + 1]) for n in range(begin, len(window) - 1)]
+
+    def begin(self, tokens: Sequence[int]) -> None:
+        self._request.reset_state()
+        self._at = 0
+        self._read(tokens)
+
+    def go_on(self, token: int) -> None:
+        self._read([token])
+
+    def _read(self, tokens: Sequence[int]) -> Any:  # noqa: ANN401  an array of float32, shape (tokens, vocabulary)
+        begin, self._at = self._at, self._at + len(tokens)
+        fed = {
+            "input_ids": np.array([list(tokens)], np.int64),
+            "attention_mask": np.ones((1, self._at), np.int64),
+            "position_ids": np.arange(begin, self._at, dtype=np.int64)[None],
+            "beam_idx": np.zeros(1, np.int32),
+        }
+        found = self._request.infer({name: value for name, value in fed.items() if name in self._named})
+        return next(iter(found.values()))[0]
+
+    def close(self) -> None:
+        """Nothing: it goes with the process."""
+
+
+def _of(path: Path) -> OfGguf | OfFolder | OfOpenvino:
+    if path.suffix == ".gguf":
+        return OfGguf(path)
+    return OfOpenvino(path) if (path / OPENVINO).is_file() else OfFolder(path)
+
+
 def _loss(logits: Any, token: int) -> float:  # noqa: ANN401  an array of float32, shape (vocabulary,)
     exact = np.asarray(logits, np.float64)
     top = exact.max()
@@ -143,7 +207,7 @@ def measure(asked: dict[str, Any], progress: Progress) -> dict[str, Any]:
     path = Path(asked["model"])
     begun = time.perf_counter()
     progress("loading", 0, 1)
-    model = OfGguf(path) if path.suffix == ".gguf" else OfFolder(path)
+    model = _of(path)
     model.begin(_prompt(model, 64))
     loaded = time.perf_counter() - begun
     figures: dict[str, Any] = {"load_seconds": loaded, "memory": memory(), **speed(model, progress)}
@@ -257,6 +321,12 @@ def _writer(path: Path) -> Iterator[Generator]:
         llama = Llama(LlamaSettings(context=_CONTEXT), path=path)
         yield llama
         llama.close()
+    elif (path / OPENVINO).is_file():
+        from damda.generate.openvino import Openvino
+
+        openvino = Openvino(OpenvinoSettings(context=_CONTEXT, slots=1), path=path)
+        yield openvino
+        openvino.close()
     else:
         from damda.generate.transformer import Transformer
 

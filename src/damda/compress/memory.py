@@ -55,6 +55,13 @@ METHODS: Mapping[str, tuple[float, float]] = {
 methods leave the latter as they are; llama.cpp gives them Q6_K (but see `FALLBACK`). w4a16 is with a 16-bit scale for
 64 weights. Q4_K_M keeps half of the value and down matrices in Q6_K: 4.83 bits in models of Llama's proportions."""
 
+OPENVINO: Mapping[str, tuple[float, float]] = {
+    "openvino:f16": (2, 2),
+    "openvino:int8": (1, 1),
+    "openvino:int4": (4.31 / 8, 1),
+}
+"""The same of OpenVINO's forms, whose speed is not foreseen: 4 bits have a zero point of 4 bits beside the scale."""
+
 FALLBACK: Mapping[str, tuple[float, float]] = {
     "gguf:Q4_0": (18 / 32, 34 / 32),
     "gguf:Q4_K_M": (22 / 32, 34 / 32),
@@ -82,6 +89,8 @@ def _bytes(method: str, *, whole_blocks: bool) -> tuple[float, float]:
         return METHODS["w4a16"]
     if method == "gguf:F16":
         return METHODS["f16"]
+    if method in OPENVINO:
+        return OPENVINO[method]
     if not whole_blocks and method in FALLBACK:
         return FALLBACK[method]
     if method in METHODS:

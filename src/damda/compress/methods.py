@@ -22,7 +22,7 @@ CALIBRATED: Mapping[str, int] = {"gptq": 64, "awq": 16}
 """What wants texts to learn from, and how many rows of them if nobody says: AWQ reads each more than a hundred times,
 trying scales."""
 
-METHODS = (*FOLDERS, *(f"gguf:{mix}" for mix in (*FLOATS, *MIXES)))
+METHODS = (*FOLDERS, *(f"gguf:{mix}" for mix in (*FLOATS, *MIXES)), *memory.OPENVINO)
 
 _PACKAGES = {
     "f16": ("torch", "transformers"),
@@ -31,6 +31,7 @@ _PACKAGES = {
     "gptq": ("torch", "transformers", "compressed_tensors"),
     "awq": ("torch", "transformers", "compressed_tensors"),
     "gguf": ("torch", "transformers", "sentencepiece", "gguf"),
+    "openvino": ("torch", "transformers"),
 }
 
 _LIBRARIES = 0.7e9
@@ -78,7 +79,8 @@ def estimate(of: Shape, source: Path, method: str) -> Estimate:
         widest = max(of.counts.table, of.counts.head) * 4
         taken = (_LIBRARIES if source.is_dir() else 0.3e9) + 2 * widest
     else:
-        taken = _LIBRARIES + 4 * count + (4 * count + 1e9 if kind in CALIBRATED else size)
+        apart = 4 * count + 1e9  # a second copy, and what is computed with it
+        taken = _LIBRARIES + 4 * count + (apart if kind in CALIBRATED or kind == "openvino" else size)
     return Estimate(taken, size + between, size)
 
 

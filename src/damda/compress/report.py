@@ -157,9 +157,16 @@ def report(paths: Sequence[Path], asked: Asked, progress: Progress, machine: str
     return Report(rows, windows, tokens, machine=machine)
 
 
+def _files(weights: Path) -> list[Path]:
+    """That hold the weights, of a file or folder."""
+    if weights.is_file():
+        return [weights]
+    return sorted([*weights.glob("*.safetensors"), *weights.glob("openvino_model.bin")])
+
+
 def _named(weights: Path) -> str:
     """A model's path, and what changes when its files do."""
-    files = [weights] if weights.is_file() else sorted(weights.glob("*.safetensors"))
+    files = _files(weights)
     return json.dumps([str(weights.absolute()), *((file.stat().st_size, file.stat().st_mtime_ns) for file in files)])
 
 
@@ -174,12 +181,11 @@ def _row(path: Path, found: Mapping[str, Any], first: Mapping[str, float]) -> Ro
         except WeightsError as error:
             raise ConfigError(f"{path}: {error}") from error
         method, made = str(about.settings.get("method", "")), about.seconds
-    files = [weights] if weights.is_file() else list(weights.glob("*.safetensors"))
     return Row(
         path.stem if path.is_file() else path.name,
         str(path),
         method,
-        sum(file.stat().st_size for file in files),
+        sum(file.stat().st_size for file in _files(weights)),
         made,
         found["memory"],
         found["load_seconds"],

@@ -98,7 +98,10 @@ class Paged:
         except RuntimeError as error:
             raise WeightsError(_unreadable(path, str(error))) from error
         known = {int(token) for token in self._pipe.get_config().stop_token_ids}
-        self._ends = frozenset((*known, int(self._tokenizer.get_eos_token_id())))
+        self._eos = int(self._tokenizer.get_eos_token_id())
+        if self._eos < 0:
+            raise WeightsError(f"{path.name} names no token that ends a text, which OpenVINO wants (eos_token)")
+        self._ends = frozenset((*known, self._eos))
         trained = gguf.header(path).context if path.suffix == ".gguf" else 0
         self.context, self.chats = min(shape.context, trained or shape.context), bool(self._tokenizer.chat_template)
         self._lock = Lock()
@@ -166,7 +169,7 @@ class Paged:
     def _config(self, most: int, temperature: float, grammar: str, schema: str) -> Any:  # noqa: ANN401  theirs
         config = self._genai.GenerationConfig()
         config.max_new_tokens, config.do_sample = most, temperature > 0
-        config.set_eos_token_id(self._tokenizer.get_eos_token_id())
+        config.set_eos_token_id(self._eos)
         config.stop_token_ids = set(self._ends)
         if temperature > 0:
             config.temperature, config.rng_seed = temperature, SEED
