@@ -116,6 +116,17 @@ def test_a_gguf_is_unpacked_for_what_wants_a_folder(tmp_path: Path) -> None:
     assert quantise.packed_already(tmp_path / "again" / "again.gguf") == "Q8_0" and again.metrics["bytes_before"]
 
 
+def test_a_gguf_that_transformers_does_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import transformers
+
+    def fails(*_: object, **__: object) -> None:
+        raise Exception("Token `\n` out of vocabulary")
+
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", fails)
+    with pytest.raises(WeightsError, match=r"m\.gguf: transformers can't read it: Token"):
+        pretrained.unpacked(tmp_path / "m.gguf", "")
+
+
 def test_what_is_too_much_is_said_before(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     making = Making(order(folder, "int8", tmp_path / "out"))
     with monkeypatch.context() as patched:
@@ -328,9 +339,13 @@ def test_openvinos_folder_of_each_form(method: str, most: float, folder: Path, t
         with pytest.raises(WeightsError, match="out names no token that ends a text"):
             list(Openvino(settings).stream(SAID, max_tokens=5))
         return
-    writer = Openvino(settings)
-    assert "".join(delta.text for delta in writer.stream(SAID, max_tokens=5))
-    writer.close()
+    guesses = OpenvinoSettings(**{**settings.model_dump(), "speculation": "draft", "draft": settings.model})
+    texts = []
+    for given in (settings, guesses):  # a model that guesses what it would say itself is always right
+        writer = Openvino(given)
+        texts.append("".join(delta.text for delta in writer.stream(SAID, max_tokens=5)))
+        writer.close()
+    assert texts[0] and texts[0] == texts[1]
 
 
 def test_an_environment_is_made_once_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,6 +381,7 @@ def test_the_command(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     runner = CliRunner()
     shutil.copytree(folder, tmp_path / "tiny")
+    (tmp_path / "tiny" / "tiny.gguf").write_bytes(b"GGUF that was made of the folder, as damda distill does")
     done = runner.invoke(commands(), ["compress", "tiny", "--method", "nf4"])
     assert done.exit_code == 0, done.output
     assert "tiny-nf4: " in done.stdout and "bits a weight" in done.stdout

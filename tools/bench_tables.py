@@ -15,7 +15,7 @@ Table = Callable[[Sequence[str], Sequence[Sequence[str]], int], str]
 
 def tables(results: Path, table: Table) -> str:
     """All tables that there are figures for."""
-    parts = [*_benches(results, table), *_busy(results, table)]
+    parts = [*_benches(results, table), *_vllm(results, table), *_busy(results, table)]
     return "\n\n".join(parts) or "Not measured yet."
 
 
@@ -29,6 +29,17 @@ def _benches(results: Path, table: Table) -> list[str]:
         chosen = "; ".join(f"`{one['key']}` {one['value']} ({one['why']})" for one in found["chosen"]) or "nothing"
         parts.append(_wrapped(f"Better than as it comes: {chosen}. {_how(found)}"))
     return parts
+
+
+def _vllm(results: Path, table: Table) -> list[str]:
+    path = results / "vllm.json"
+    if not path.is_file():
+        return []
+    found = json.loads(path.read_text(encoding="utf-8"))
+    ((_, head, rows),) = studies(found["rows"])
+    ratios = "; ".join(f"{ratio:.1f} times {way}" for way, ratio in found["ratio_at_8"].items())
+    said = f"damda's best engine, read and written tokens a second at 8 at once: {ratios} (vLLM {found['vllm']}). "
+    return [f"{found['model']} beside vLLM:", table(head, rows, len(head) - 1), _wrapped(said + _how(found))]
 
 
 def _busy(results: Path, table: Table) -> list[str]:

@@ -32,6 +32,9 @@ def model_files(name: str, *, offline: bool, whole: bool = False) -> Path:
     if name.startswith("hub:"):
         files = _FILES if whole else ("config.json",)
         return weights.hub_folder(name.removeprefix("hub:"), offline=offline, files=files)
+    folder = Path(name).expanduser()
+    if whole and (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+        return folder  # a GGUF beside them, as `damda distill` leaves one, was made of them
     path = Path(weights.gguf(name)).expanduser()
     if not path.exists() or (whole and path.is_file() and path.suffix != ".gguf"):
         known = ", ".join(weights.GGUFS)

@@ -26,6 +26,8 @@ from damda.types import Message, Progress, Usage
 
 AT_ONCE = (1, 4, 8)
 TOKENS, ROUNDS, CONTEXT = 48, 3, 1024
+SECONDS = 60
+"""After which no other round of one engine is begun."""
 READ = 512
 """Tokens of what a request reads, about; its question comes beside them."""
 
@@ -134,13 +136,22 @@ def _measured(engine: Engine, count: int, subject: Subject, text: str) -> dict[s
         _written(writer, "Hello.", 1)
         loaded = time.perf_counter() - begun
         questions = [f"{text}\n\n{subject.questions[n % len(subject.questions)]}" for n in range(count)]
-        runs = [_together(writer, questions) for _ in range(ROUNDS + 1)][1:]  # the first one sets up what stays
+        runs = _rounds(writer, questions)
         memory = engine.memory(writer) if engine.memory else resident() - before
     finally:
         writer.close()
     together, prefill, throughput, first = (statistics.median(figures) for figures in zip(*runs, strict=True))
     figures = (together, prefill, throughput, first, loaded, memory / 1e6, engine.size / 1e6)
     return {"way": engine.name, **dict(zip(_FIGURES, figures, strict=True))}
+
+
+def _rounds(writer: Writer, questions: Sequence[str]) -> list[tuple[float, float, float, float]]:
+    """As `_together`, some times over; the first one, which sets up what stays, is not counted."""
+    found, begun = list[tuple[float, float, float, float]](), time.perf_counter()
+    _together(writer, questions)
+    while len(found) < ROUNDS and not (found and time.perf_counter() - begun > SECONDS):
+        found.append(_together(writer, questions))
+    return found
 
 
 def _together(writer: Writer, questions: Sequence[str]) -> tuple[float, float, float, float]:
