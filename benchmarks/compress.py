@@ -73,7 +73,8 @@ def main() -> None:
     result = damda([*words, "--report", str(given.work / f"{name}.html"), "--json"])
     del result["machine"]  # `machine.save` says more of it
     for row in result["rows"]:
-        row["asked"] = [asked(Path(row.pop("path")), question) for question in ASKED]
+        path = Path(row.pop("path"))
+        row["asked"] = [asked(path, question) for question in ASKED]
     machine.save(f"compress-{name}", result)
 
 

@@ -208,6 +208,10 @@ def test_the_command(asked: Path, tmp_path: Path) -> None:
     assert 0 < len(unseen.splitlines()) < 30
     again = CliRunner().invoke(commands(), words)
     assert isinstance(again.exception, ConfigError) and "exists already" in str(again.exception)
+    assert "Q4_1" in made.settings["parent_in"]
+    for mix, warned in (("Q4_1", True), ("Q4_0", False), ("Q8_0", False)):
+        dry = CliRunner().invoke(commands(), ["compress", str(out), "--method", f"gguf:{mix}", "--dry-run"])
+        assert dry.exit_code == 0 and ("was trained from weights in Q4_1" in dry.stderr) == warned
 
 
 @pytest.mark.parametrize(

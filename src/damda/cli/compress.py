@@ -151,6 +151,12 @@ def _order(
     packed = packed_already(source) if source.is_file() else ""
     if packed:
         show.note(f"{source.name} is in {packed} already: what is made of it lacks what that has lost", silent=silent)
+    if form := _back_to(source, method):
+        show.note(
+            f"{source.name} was trained from weights in {form}: packed so again, many go back to what they were, and "
+            "what was learnt with them. Take Q6_K or Q8_0, and see by `damda compress report --questions`",
+            silent=silent,
+        )
     name = source.stem if source.is_file() else source.resolve().name
     named = Path(f"{name}-{method.removeprefix('gguf:').replace(':', '-')}")
     return Order(
@@ -165,6 +171,19 @@ def _order(
         described(),
         {"parent_in": packed} if packed else {},
     )
+
+
+def _back_to(source: Path, method: str) -> str:
+    """The form of few bits that a tuned model's weights had before, if most would get it again; else ""."""
+    from damda import manifest
+    from damda.compress.memory import BLOCKS
+    from damda.compress.quantise import MIXES
+
+    mix = MIXES.get(method.removeprefix("gguf:"))
+    if mix is None or source.is_file() or not manifest.described(source):
+        return ""
+    before, form = str(manifest.read(source).settings.get("parent_in", "")), BLOCKS[mix[1]][0]
+    return form if form in before.split(", ") and form not in ("Q6_K", "Q8_0") else ""
 
 
 def _takes(foreseen: "Estimate") -> str:

@@ -214,6 +214,7 @@ def _making(
     from damda.assemble.compressing import model_files, parent_of
     from damda.cli import show
     from damda.cli.machine import described
+    from damda.compress.quantise import packed_already
     from damda.tune.make_reader import Making, Order
     from damda.tune.train import Recipe
 
@@ -224,6 +225,8 @@ def _making(
         teacher = (
             distilling.student_folder(models[1], offline=settings.offline, progress=tell)[0] if models[1] else None
         )
+    if packed := packed_already(before) if before else "":
+        notes = {**notes, "parent_in": packed}  # `damda compress` warns by it
     judging = distilling.Judging(made, base, before, out, gguf, count, settings)
     order = Order(
         base,

@@ -142,7 +142,10 @@ class OfOpenvino:
 
         self._tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
         wanted = {"INFERENCE_NUM_THREADS": cores(), "PERFORMANCE_HINT": "LATENCY"}
-        self._model = openvino.Core().compile_model(str(path / "openvino_model.xml"), "CPU", wanted)
+        core = openvino.Core()
+        graph = core.read_model(str(path / OPENVINO))
+        _from_one_on(graph)
+        self._model = core.compile_model(graph, "CPU", wanted)
         self._named = {name for port in self._model.inputs for name in port.names}
         self._request = self._model.create_infer_request()
         self._at = 0
@@ -158,30 +161,51 @@ class OfOpenvino:
     def losses(self, window: Sequence[int], begin: int) -> list[float]:
         self._request.reset_state()
         self._at = 0
-        logits = self._read(window)
-        return [_loss(logits[n], window[n + 1]) for n in range(begin, len(window) - 1)]
+        logits = self._read(window, begin)
+        return [_loss(logits[n - begin], window[n + 1]) for n in range(begin, len(window) - 1)]
 
     def begin(self, tokens: Sequence[int]) -> None:
         self._request.reset_state()
         self._at = 0
-        self._read(tokens)
+        self._read(tokens, len(tokens) - 1)
 
     def go_on(self, token: int) -> None:
-        self._read([token])
+        self._read([token], 0)
 
-    def _read(self, tokens: Sequence[int]) -> Any:  # noqa: ANN401  an array of float32, shape (tokens, vocabulary)
+    def _read(self, tokens: Sequence[int], first: int) -> Any:  # noqa: ANN401  an array of float32
+        """Logits from the token ``first`` on, shape (tokens, vocabulary)."""
         begin, self._at = self._at, self._at + len(tokens)
         fed = {
             "input_ids": np.array([list(tokens)], np.int64),
             "attention_mask": np.ones((1, self._at), np.int64),
             "position_ids": np.arange(begin, self._at, dtype=np.int64)[None],
             "beam_idx": np.zeros(1, np.int32),
+            _FIRST: np.array([first], np.int64),
         }
         found = self._request.infer({name: value for name, value in fed.items() if name in self._named})
         return next(iter(found.values()))[0]
 
     def close(self) -> None:
         """Nothing: it goes with the process."""
+
+
+_FIRST = "first"
+
+
+def _from_one_on(graph: Any) -> None:  # noqa: ANN401  an openvino.Model
+    """Give it an input that says from which token on logits are wanted: the head is most of a small model, and
+    openvino-genai's pipelines don't compute it for tokens that nobody asks about, either."""
+    from openvino import Type, opset13
+
+    head = graph.output("logits").node.input_value(0).node
+    while head.get_type_name() != "MatMul":  # behind it may stand a conversion, or a cap
+        head = head.input_value(0).node
+    first = opset13.parameter([1], Type.i64, name=_FIRST)
+    first.output(0).set_names({_FIRST})
+    all_of_them, one, second = ([np.iinfo(np.int64).max], [1], [1])
+    kept = opset13.slice(head.input_value(0), first, *(np.array(n, np.int64) for n in (all_of_them, one, second)))
+    head.input(0).replace_source_output(kept.output(0))
+    graph.add_parameters([first])
 
 
 def _of(path: Path) -> OfGguf | OfFolder | OfOpenvino:
