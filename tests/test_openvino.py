@@ -1,5 +1,6 @@
 """OpenVINO as an engine: what it reads, what its techniques change, what is said of what it can't."""
 
+import contextlib
 import importlib.util
 import threading
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from damda import weights
 from damda.assemble import models
 from damda.config import load
-from damda.errors import ConfigError, MissingExtra, WeightsError
+from damda.errors import ConfigError, GeneratorError, MissingExtra, WeightsError
 from damda.generate import quoting
 from damda.generate.openvino import Openvino
 from damda.settings import OpenvinoSettings
@@ -125,6 +126,29 @@ def test_it_can_be_made_to_quote(path: Path) -> None:
     assert text not in ("", said(writer, 24))
     writer.close()
     quoter.close()
+
+
+@needs
+def test_a_schema_that_it_can_not_read_harms_nobody_else(path: Path) -> None:
+    """The request stays in OpenVINO's pipeline, which then fails at every step: its process ends, another begins."""
+    writer, texts = made(path, slots=4), list[str]()
+    usual, first = said(writer, 24), writer.pid
+
+    def ask() -> None:
+        with contextlib.suppress(GeneratorError):
+            texts.append(said(writer, 24))
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    with pytest.raises(GeneratorError, match='^OpenVINO failed: Unsupported type "nonsense"$'):
+        list(writer.stream([Message("user", "Hi")], schema='{"type": "nonsense"}'))
+    said_after = said(writer, 24)
+    for thread in threads:
+        thread.join(120)
+    assert said_after == usual and writer.pid != first
+    assert set(texts) <= {usual}, "who had begun was told, who had not was asked for again"
+    writer.close()
 
 
 @needs

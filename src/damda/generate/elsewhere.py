@@ -26,6 +26,18 @@ from damda.types import Delta, Usage
 
 Said = dict[str, Any]
 
+_LEAVING = 10.0
+"""Seconds that a process may take to end once it has said that it can't go on."""
+
+
+class Unfit(GeneratorError):
+    """The library can't go on in this process. The message is for who has caused it; who has not gets "", and is asked
+    for once more in another process."""
+
+
+class _Ended(GeneratorError):
+    """The process ended, by no fault of the request."""
+
 
 class Elsewhere:
     """Fits ``Loaded``. Safe to use from threads, whose requests run side by side. Started again if it dies.
@@ -61,6 +73,14 @@ class Elsewhere:
         Raises:
             GeneratorError: the process died.
         """
+        pipe = self._pipe
+        try:
+            return self._count(request)
+        except _Ended:
+            pipe.over.wait(_LEAVING)
+            return self._count(request)
+
+    def _count(self, request: Mapping[str, object]) -> int:
         with self._talk({"count": request}) as (_, heard):
             return int(self._next(heard)["count"])
 
@@ -81,6 +101,18 @@ class Elsewhere:
         """
         asked = {"ask": request, "most": most, "temperature": temperature, "stops": [*stop]}
         asked |= {"grammar": grammar, "schema": schema}
+        pipe, begun = self._pipe, False
+        try:
+            for delta in self._ask(asked):
+                begun = True
+                yield delta
+        except _Ended:
+            if begun:
+                raise
+            pipe.over.wait(_LEAVING)
+            yield from self._ask(asked)  # another request has ended the process: this one was not even begun
+
+    def _ask(self, asked: Mapping[str, object]) -> Iterator[Delta]:
         with self._talk(asked) as (end, heard):
             while True:
                 said = self._next(heard)
@@ -94,7 +126,7 @@ class Elsewhere:
     def _talk(self, asked: Mapping[str, object]) -> "Iterator[tuple[Event, SimpleQueue[Said]]]":
         """A request and what is heard of it; it is given up where the event was not set."""
         with self._lock:
-            if self._pipe.gone or self._pipe.owner != os.getpid():
+            if self._pipe.over.is_set() or self._pipe.owner != os.getpid():
                 self._pipe = self._start()
             pipe = self._pipe
             self._asked += 1
@@ -110,8 +142,10 @@ class Elsewhere:
 
     def _next(self, heard: "SimpleQueue[Said]") -> Said:
         said = heard.get()
+        if said.get("error"):
+            raise GeneratorError(said["error"])
         if "error" in said:
-            raise GeneratorError(said["error"] or f"the process in which {self._name} runs has ended")
+            raise _Ended(f"the process in which {self._name} runs has ended")
         return said
 
     def _start(self) -> "_Pipe":
@@ -129,7 +163,7 @@ class Elsewhere:
 
 
 class _Pipe:
-    """The parent's end; ``gone``: the process has ended. Does not know who asks, so that the process ends when nobody
+    """The parent's end; ``over``: the process has ended. Does not know who asks, so that the process ends when nobody
     holds an `Elsewhere` any more."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
@@ -138,7 +172,7 @@ class _Pipe:
         self.owner = os.getpid()
         self._lock, self._writing = Lock(), Lock()  # a pipe that is full must not keep anybody from hearing
         self._waiting: dict[int, SimpleQueue[Said]] = {}
-        self._listens = self.gone = False
+        self._listens, self.over = False, Event()
 
     def first(self) -> Said:
         """What the process says when it is ready; nothing if it died."""
@@ -152,7 +186,7 @@ class _Pipe:
     def expect(self, number: int) -> "SimpleQueue[Said]":
         with self._lock:
             queue = self._waiting[number] = SimpleQueue[Said]()
-            if self.gone:
+            if self.over.is_set():
                 queue.put({"error": ""})
         return queue
 
@@ -185,7 +219,7 @@ class _Pipe:
                     queue.put(said)
         self._out.close()
         with self._lock:
-            self.gone = True
+            self.over.set()
             for queue in self._waiting.values():
                 queue.put({"error": ""})
 
@@ -233,6 +267,11 @@ def _answer(loaded: Loaded, asked: Said, told: "_Told", stopped: dict[int, Event
                     told.say(
                         {"n": number, "finish": delta.finish, "usage": [usage.prompt_tokens, usage.completion_tokens]}
                     )
+    except Unfit as error:
+        told.say({"n": number, "error": str(error)})
+        stopped.pop(number, None)
+        if not stopped:  # the last one: all that ran are told
+            os._exit(1)
     except Exception as error:  # whatever a library raises: who asked is told, and the next request is answered
         told.say({"n": number, "error": str(error) or type(error).__name__})
     finally:

@@ -11,6 +11,7 @@ The pipeline holds Python's lock for the whole of a step, so this runs in a proc
 import importlib
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,9 +20,9 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any, Literal
 
-from damda.errors import GeneratorError, MissingExtra, WeightsError
+from damda.errors import MissingExtra, WeightsError
 from damda.generate import gguf
-from damda.generate.elsewhere import Elsewhere, serve
+from damda.generate.elsewhere import Elsewhere, Unfit, serve
 from damda.generate.engine import SEED, cores
 from damda.generate.text import Text
 from damda.types import Delta, Usage
@@ -107,7 +108,7 @@ class Paged:
         self._lock = Lock()
         self._running: dict[int, _Running] = {}
         self._thread: Thread | None = None
-        self._asked = 0
+        self._asked, self._broken = 0, False
 
     def count(self, request: Mapping[str, object]) -> int:
         """Tokens that the request's prompt or messages take, template and special tokens included."""
@@ -126,16 +127,16 @@ class Paged:
         """See ``local.Loaded``. Closing the iterator gives the request up.
 
         Raises:
-            GeneratorError: OpenVINO failed.
+            Unfit: OpenVINO failed: the request that it failed at stays in its pipeline, which does nothing else since.
         """
         tokens = self._tokens(request)
-        running = self._begin(tokens, self._config(most, temperature, grammar, schema))
+        running = self._begin(tokens, self._config(most, temperature, grammar, schema), bool(grammar or schema))
         text = Text(lambda read: str(self._tokenizer.decode(read, skip_special_tokens=True)), stop)
         finish: Literal["stop", "length"] = "length"
         try:
             while (got := running.queue.get()) is not None:
                 if isinstance(got, Exception):
-                    raise GeneratorError(f"OpenVINO failed: {str(got).splitlines()[0]}") from got
+                    raise Unfit(_reason(got) if running.blamed else "") from got
                 piece = ""
                 for token in got:
                     text.tokens += 1
@@ -183,10 +184,12 @@ class Paged:
             config.max_ngram_size = 3
         return config
 
-    def _begin(self, tokens: Any, config: Any) -> "_Running":  # noqa: ANN401  a tensor, a GenerationConfig
+    def _begin(self, tokens: Any, config: Any, shaped: bool) -> "_Running":  # noqa: ANN401  a tensor, a config
         with self._lock:
+            if self._broken:
+                raise Unfit("")
             self._asked += 1
-            running = _Running(self._pipe.add_request(self._asked, tokens, config))
+            running = _Running(self._pipe.add_request(self._asked, tokens, config), shaped)
             self._running[self._asked] = running
             if self._thread is None:
                 self._thread = Thread(target=self._step, name="damda-openvino")  # no daemon: ends with the requests
@@ -203,8 +206,12 @@ class Paged:
                 self._pipe.step()
             except Exception as error:  # handed over: each reader raises it
                 with self._lock:
-                    failed, self._running = self._running, {}
-                for one in failed.values():
+                    self._broken, failed = True, list(self._running.values())
+                    self._running = {}
+                # A shape that OpenVINO can't read fails at its request's first step.
+                suspects = [one for one in failed if one.shaped and not one.begun] or failed
+                for one in failed:
+                    one.blamed = one in suspects
                     one.queue.put(error)
                 continue
             with self._lock:
@@ -212,10 +219,17 @@ class Paged:
 
 
 class _Running:
-    """A request: its handle, and a queue of tokens; None ends it."""
+    """A request: its handle, and a queue of tokens; None ends it.
 
-    def __init__(self, handle: Any) -> None:  # noqa: ANN401  a GenerationHandle
-        self.handle = handle
+    Attributes:
+        shaped: it has a grammar or a schema.
+        begun: it has tokens.
+        blamed: a step has failed because of it.
+    """
+
+    def __init__(self, handle: Any, shaped: bool) -> None:  # noqa: ANN401  a GenerationHandle
+        self.handle, self.shaped = handle, shaped
+        self.begun = self.blamed = False
         self.queue: SimpleQueue[list[int] | Exception | None] = SimpleQueue()
 
     def told(self, status: Any) -> bool:  # noqa: ANN401  an enumeration
@@ -224,8 +238,10 @@ class _Running:
             running = bool(self.handle.get_status() == status.RUNNING)  # before the last look, or tokens were missed
             while self.handle.can_read():
                 for output in self.handle.read().values():
+                    self.begun = True
                     self.queue.put(list(output.generated_ids))
         except Exception as error:  # given up between the two calls: its reader, if there is one, raises it
+            self.blamed = True
             self.queue.put(error)
             return False
         if not running:
@@ -237,6 +253,12 @@ def require() -> None:
     """Raises MissingExtra where openvino-genai is not installed. Does not import it."""
     if importlib.util.find_spec("openvino_genai") is None:
         raise MissingExtra("the openvino generator", "openvino")
+
+
+def _reason(error: Exception) -> str:
+    """OpenVINO's own words, less its build machine's paths."""
+    said = re.sub(r"^(?:\[[\d:]+\] )?(?:.*\.cc:\d+: )?", "", str(error).splitlines()[0])
+    return f"OpenVINO failed: {said}"
 
 
 def _unreadable(path: Path, said: str) -> str:
