@@ -159,15 +159,17 @@ class OfOpenvino:
         return [int(token) for token in self._tokenizer.encode(text, add_special_tokens=False).ids]
 
     def losses(self, window: Sequence[int], begin: int) -> list[float]:
-        self._request.reset_state()
-        self._at = 0
+        self._forget()
         logits = self._read(window, begin)
         return [_loss(logits[n - begin], window[n + 1]) for n in range(begin, len(window) - 1)]
 
     def begin(self, tokens: Sequence[int]) -> None:
+        self._forget()
+        self._read(tokens, len(tokens) - 1)
+
+    def _forget(self) -> None:
         self._request.reset_state()
         self._at = 0
-        self._read(tokens, len(tokens) - 1)
 
     def go_on(self, token: int) -> None:
         self._read([token], 0)
@@ -202,8 +204,9 @@ def _from_one_on(graph: Any) -> None:  # noqa: ANN401  an openvino.Model
         head = head.input_value(0).node
     first = opset13.parameter([1], Type.i64, name=_FIRST)
     first.output(0).set_names({_FIRST})
-    all_of_them, one, second = ([np.iinfo(np.int64).max], [1], [1])
-    kept = opset13.slice(head.input_value(0), first, *(np.array(n, np.int64) for n in (all_of_them, one, second)))
+    one = np.array([1], np.int64)
+    end = np.array([np.iinfo(np.int64).max])
+    kept = opset13.slice(head.input_value(0), first, end, step=one, axes=one)
     head.input(0).replace_source_output(kept.output(0))
     graph.add_parameters([first])
 
